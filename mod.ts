@@ -1,0 +1,21 @@
+/**
+ * The Socket.IO cluster adapter on nothing but PostgreSQL: servers share their broadcasts, rooms and requests through
+ * LISTEN and NOTIFY, with nothing to create in the database.
+ *
+ * @example
+ * ```ts
+ * import { Server } from "socket.io";
+ * import { pgAdapter } from "@x/socketio-pg";
+ *
+ * const io = new Server(3000, { adapter: pgAdapter("postgresql://") });
+ * io.emit("hello", "to all clients of all servers");
+ * ```
+ *
+ * @module
+ */
+export { pgAdapter, pgAdapter as default, type PgAdapterFactory } from "./src/pg_adapter.ts";
+export { type AdapterNamespace, PgAdapter } from "./src/adapter.ts";
+export { PgAdapterError, type PgAdapterErrorCode } from "./src/errors.ts";
+export type { PgAdapterEvents, PgAdapterListener } from "./src/events.ts";
+export type { PgAdapterOptions } from "./src/options.ts";
+export type { BusPhase, InboxStats, PgAdapterStats, PublisherStats } from "./src/bus/bus.ts";

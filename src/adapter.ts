@@ -1,0 +1,516 @@
+/**
+ * The adapter of one namespace: the hooks of socket.io-adapter's cluster adapter, turned into messages on the bus of
+ * the process and back.
+ */
+import {
+  Adapter,
+  type BroadcastFlags,
+  type BroadcastOptions,
+  ClusterAdapter,
+  type ClusterMessage,
+  type ClusterResponse,
+  type Room,
+  type ServerId,
+  type SocketId,
+} from "socket.io-adapter";
+import type { Bus } from "./bus/bus.ts";
+import { messageOf, PgAdapterError } from "./errors.ts";
+import { ForwardedPacket, type Packet, PacketEncoder, type Parser } from "./packet_encoder.ts";
+import { hasFormOfSocketId, namespaceChannel, roomChannel } from "./wire/channel.ts";
+import { type Flags, MalformedMessage, type Message, MessageType, rooms } from "./wire/message.ts";
+import { decodeArgs, encodeArgs, type Part } from "./wire/packet.ts";
+import { checkEventName, RESERVED_SERVER_EVENTS } from "./wire/plain.ts";
+
+/** The slice of Socket.IO's `Namespace` that an adapter uses. */
+export interface AdapterNamespace {
+  /** The name of the namespace. */
+  readonly name: string;
+}
+
+/** The private slice of the namespace. */
+interface InnerNamespace extends AdapterNamespace {
+  readonly server: {
+    readonly encoder: ConstructorParameters<typeof PacketEncoder>[1];
+    readonly _parser: Parser;
+  };
+  _onServerSideEmit(args: unknown[]): void;
+}
+
+/** What a socket of another server looks like in an answer. */
+interface RemoteSocketData {
+  id: string;
+}
+
+/**
+ * The adapter of one namespace, at `io.of("/").adapter`.
+ *
+ * @example
+ * ```ts
+ * import { Server } from "socket.io";
+ * import { pgAdapter, PgAdapter } from "@x/socketio-pg";
+ *
+ * const io = new Server({ adapter: pgAdapter("postgresql://") });
+ * const { adapter } = io.of("/");
+ * if (adapter instanceof PgAdapter) console.log(adapter.uid, adapter.prefix, adapter.channel);
+ * ```
+ */
+export class PgAdapter extends ClusterAdapter {
+  /** The id of this process in the cluster: the same for all its namespaces. */
+  override readonly uid: ServerId;
+  /** The start of the names of all channels. */
+  readonly prefix: string;
+  /** The channel of this namespace. */
+  readonly channel: string;
+  readonly #bus: Bus;
+  readonly #nsp: InnerNamespace;
+  readonly #encoder: PacketEncoder;
+  #attached: Promise<void> | undefined;
+
+  /**
+   * Called by Socket.IO, through what `pgAdapter()` returns.
+   *
+   * @param nsp The namespace.
+   * @param bus The bus of the process.
+   */
+  constructor(nsp: AdapterNamespace, bus: Bus) {
+    super(nsp);
+    this.#nsp = nsp as InnerNamespace;
+    this.#bus = bus;
+    this.uid = bus.uid;
+    this.prefix = bus.options.prefix;
+    this.channel = namespaceChannel(this.prefix, nsp.name);
+    const { server } = this.#nsp;
+    this.#encoder = new PacketEncoder(server._parser, server.encoder);
+    // `Adapter#broadcast` encodes with its own field; with ours there a packet is encoded once, or not at all.
+    (this as unknown as { encoder: PacketEncoder }).encoder = this.#encoder;
+    bus.membership.parser = this.#encoder.parserId ?? "";
+    if (bus.roomChannels !== undefined) {
+      this.on("delete-room", (room: Room) => {
+        if (!hasFormOfSocketId(String(room))) bus.leaveRoom(this.#roomChannel(room));
+      });
+    }
+    // socket.io itself calls it from 4.8.2 on only.
+    this.init();
+  }
+
+  /**
+   * Starts listening to the namespace.
+   *
+   * @returns A promise that settles when LISTEN is acknowledged, and never rejects.
+   */
+  override init(): Promise<void> {
+    return this.#attached ??= this.#bus.attach(this.#nsp.name, this);
+  }
+
+  /**
+   * Stops listening to the namespace; with the last namespace of the process, `close()` of the whole.
+   *
+   * @returns A promise that settles when that is done, and never rejects.
+   */
+  override async close(): Promise<void> {
+    for (const room of this.rooms.keys()) this.emit("delete-room", room);
+    await this.#bus.detach(this.#nsp.name, this);
+  }
+
+  /** How many servers of the cluster have this namespace, this one included. */
+  override serverCount(): Promise<number> {
+    return Promise.resolve(1 + this.#bus.membership.having(this.#nsp.name).length);
+  }
+
+  /**
+   * Adds a socket to rooms.
+   *
+   * @returns In dynamic mode a promise that settles when the channels of new rooms are listened to, and never rejects.
+   */
+  override addAll(id: SocketId, rooms: Set<Room>): Promise<void> | void {
+    super.addAll(id, rooms);
+    if (this.#bus.roomChannels === undefined) return;
+    const pending: Promise<void>[] = [];
+    for (const room of rooms) {
+      if (hasFormOfSocketId(String(room))) continue;
+      const listening = this.#bus.joinRoom(this.#roomChannel(room), this.#nsp.name, room);
+      if (listening !== undefined) pending.push(listening);
+    }
+    if (pending.length > 0) return Promise.all(pending).then(() => {});
+  }
+
+  /**
+   * Sends a packet to clients: to those of this server at once, whatever the database does, then to the others'.
+   *
+   * @throws PgAdapterError `NOT_ENCODABLE`, when the data cannot be serialized; nobody gets it then.
+   */
+  override broadcast(packet: Packet, opts: BroadcastOptions): Promise<void> {
+    packet.nsp = this.#nsp.name;
+    const parts = this.#encodeOnce(packet);
+    try {
+      Adapter.prototype.broadcast.call(this, packet, opts);
+    } finally {
+      this.#encoder.forget();
+      if (!opts.flags?.local) this.#publishPacket(parts, opts);
+    }
+    return Promise.resolve();
+  }
+
+  /** Makes sockets join rooms: those of this server at once. */
+  override addSockets(opts: BroadcastOptions, rooms: Room[]): Promise<void> {
+    Adapter.prototype.addSockets.call(this, opts, rooms);
+    this.#publishUnlessLocal(opts, { type: MessageType.SOCKETS_JOIN, value: rooms });
+    return Promise.resolve();
+  }
+
+  /** Makes sockets leave rooms: those of this server at once. */
+  override delSockets(opts: BroadcastOptions, rooms: Room[]): Promise<void> {
+    Adapter.prototype.delSockets.call(this, opts, rooms);
+    this.#publishUnlessLocal(opts, { type: MessageType.SOCKETS_LEAVE, value: rooms });
+    return Promise.resolve();
+  }
+
+  /** Disconnects sockets: those of this server at once. */
+  override disconnectSockets(opts: BroadcastOptions, close: boolean): Promise<void> {
+    // Published first: disconnecting changes who the options stand for, and on other servers it does not matter.
+    this.#publishUnlessLocal(opts, { type: MessageType.DISCONNECT_SOCKETS, value: close === true });
+    Adapter.prototype.disconnectSockets.call(this, opts, close);
+    return Promise.resolve();
+  }
+
+  /**
+   * The sockets of all servers.
+   *
+   * @throws PgAdapterError `REQUEST_TIMEOUT` when a server does not answer in time, `REQUEST_FAILED` when it cannot.
+   */
+  // deno-lint-ignore no-explicit-any -- the signature of socket.io-adapter
+  override async fetchSockets(opts: BroadcastOptions): Promise<any[]> {
+    const local: unknown[] = await Adapter.prototype.fetchSockets.call(this, opts);
+    if (opts.flags?.local) return local;
+    const { membership, requests, options } = this.#bus;
+    const timeout = opts.flags?.timeout ?? options.requestsTimeout;
+    return await new Promise((resolve, reject) => {
+      const requestId = requests.open(
+        "fetchSockets()",
+        this.#nsp.name,
+        membership.having(this.#nsp.name),
+        timeout,
+        (error, remote) => {
+          if (error === null) resolve([...local, ...remote]);
+          else reject(error);
+        },
+      );
+      if (requestId !== undefined) {
+        this.#publish({ type: MessageType.FETCH_SOCKETS, requestId, ...selection(opts) });
+      }
+    });
+  }
+
+  /**
+   * Sends an event to the other servers. With a function as the last argument it is called with an error or `null`, and
+   * the answers of the other servers.
+   *
+   * @throws PgAdapterError `NOT_ENCODABLE`, when the arguments cannot be serialized.
+   */
+  override serverSideEmit(packet: unknown[]): Promise<void> {
+    const last = packet.at(-1);
+    if (typeof last !== "function") {
+      this.#publish({ type: MessageType.SERVER_SIDE_EMIT, parts: this.#encodeArgs(packet) });
+      return Promise.resolve();
+    }
+    const parts = this.#encodeArgs(packet.slice(0, -1));
+    const { membership, requests, options } = this.#bus;
+    const requestId = requests.open(
+      `serverSideEmit("${String(packet[0])}")`,
+      this.#nsp.name,
+      membership.having(this.#nsp.name),
+      options.requestsTimeout,
+      (error, answers) => last(error, answers),
+    );
+    if (requestId !== undefined) {
+      this.#publish({ type: MessageType.SERVER_SIDE_EMIT, requestId, parts });
+    }
+    return Promise.resolve();
+  }
+
+  /** Takes a message of another server, of an emitter or of somebody who typed it. Called by the bus. */
+  receive(uid: string | undefined, message: Message): void {
+    switch (message.type) {
+      case MessageType.BROADCAST:
+        return message.requestId === undefined
+          ? this.#deliver(message)
+          : this.#deliverWithAck(uid, message.requestId, message);
+      case MessageType.SOCKETS_JOIN:
+        return Adapter.prototype.addSockets.call(
+          this,
+          selected(message),
+          rooms(message.value) as Room[],
+        );
+      case MessageType.SOCKETS_LEAVE:
+        return Adapter.prototype.delSockets.call(
+          this,
+          selected(message),
+          rooms(message.value) as Room[],
+        );
+      case MessageType.DISCONNECT_SOCKETS:
+        return Adapter.prototype.disconnectSockets.call(
+          this,
+          selected(message),
+          message.value === true,
+        );
+      case MessageType.SERVER_SIDE_EMIT:
+        return this.#receiveServerSideEmit(uid, message);
+      case MessageType.FETCH_SOCKETS:
+        return this.onMessage({
+          type: message.type as number,
+          uid: requester(uid),
+          nsp: this.#nsp.name,
+          data: { requestId: message.requestId ?? "", opts: listed(message) },
+        } as ClusterMessage);
+      case MessageType.FETCH_SOCKETS_RESPONSE:
+      case MessageType.SERVER_SIDE_EMIT_RESPONSE: {
+        const answer = typeof message.value === "string"
+          ? { ok: false as const, error: message.value }
+          : { ok: true as const, value: argsOf(message) };
+        return this.#bus.requests.answer(requester(uid), message.requestId ?? "", answer);
+      }
+      case MessageType.BROADCAST_CLIENT_COUNT:
+        return this.#receiveResponse(uid, message, { clientCount: Number(message.value) });
+      case MessageType.BROADCAST_ACK:
+        return this.#receiveResponse(uid, message, { packet: argsOf(message)[0] });
+      default:
+        throw new MalformedMessage(
+          `Cannot read a message of type ${message.type} as it has a namespace`,
+        );
+    }
+  }
+
+  /** Called by the base class for what it sends itself: broadcasts with acknowledgements. */
+  // deno-lint-ignore require-await -- a throw must become a rejection
+  protected override async doPublish(message: ClusterMessage): Promise<string> {
+    if (message.type as number !== MessageType.BROADCAST) return "";
+    const { packet, opts, requestId } =
+      (message as Extract<ClusterMessage, { data: { packet: unknown; opts: unknown } }>).data as {
+        packet: Packet;
+        opts: ReturnType<typeof listed>;
+        requestId: string;
+      };
+    // Each server gives the packet an id of its own, so it travels without one, and is decoded there.
+    const parts = this.#encode({ type: packet.type, nsp: this.#nsp.name, data: packet.data });
+    this.#publish({
+      type: MessageType.BROADCAST,
+      requestId,
+      rooms: opts.rooms,
+      except: opts.except,
+      ...this.#flagged(opts.flags),
+      ...this.#parsed(),
+      parts,
+    });
+    return "";
+  }
+
+  /** Called by the base class for its answers: they go to who asked, and nobody else. */
+  // deno-lint-ignore require-await -- a throw must become a rejection
+  protected override async doPublishResponse(
+    requesterUid: ServerId,
+    response: ClusterResponse,
+  ): Promise<void> {
+    const { requestId, ...data } = response.data as {
+      requestId: string;
+      clientCount?: number;
+      packet?: unknown;
+      sockets?: unknown[];
+    };
+    const message: Message = {
+      type: response.type as number as MessageType,
+      nsp: this.#nsp.name,
+      requestId,
+    };
+    if (data.clientCount !== undefined) message.value = data.clientCount;
+    else {
+      try {
+        message.parts = encodeArgs(data.sockets ?? [data.packet]);
+      } catch (cause) {
+        // The other side gets to know, instead of waiting for its time to run out.
+        message.value = `its answer cannot be serialized (${messageOf(cause)})`;
+        this.#bus.report(notEncodable("an answer to another server", cause));
+      }
+    }
+    this.#bus.answer(requesterUid, message);
+  }
+
+  #roomChannel(room: Room): string {
+    return roomChannel(this.prefix, this.#nsp.name, String(room));
+  }
+
+  #publish(message: Message, channel: string = this.channel): void {
+    message.nsp = this.#nsp.name;
+    this.#bus.publish(channel, message);
+  }
+
+  #publishUnlessLocal(opts: BroadcastOptions, message: Message): void {
+    if (!opts.flags?.local) this.#publish({ ...message, ...selection(opts) });
+  }
+
+  #publishPacket(parts: Part[], opts: BroadcastOptions): void {
+    const { maxPayload } = this.#bus.options;
+    const bytes = parts.reduce((sum, part) => sum + part.length, 0);
+    if (bytes > maxPayload) {
+      return this.#bus.report(
+        new PgAdapterError(
+          "PAYLOAD_TOO_LARGE",
+          `Cannot send a packet of ${bytes} bytes to other servers as "maxPayload" is ${maxPayload}: only clients of this server got it`,
+        ),
+      );
+    }
+    this.#publish(
+      {
+        type: MessageType.BROADCAST,
+        ...selection(opts),
+        ...this.#flagged(opts.flags),
+        ...this.#parsed(),
+        parts,
+      },
+      this.#channelOf(opts),
+    );
+  }
+
+  /** A broadcast to one room travels on the channel of that room, where all servers listen to theirs. */
+  #channelOf(opts: BroadcastOptions): string {
+    if (
+      this.#bus.roomChannels === undefined || opts.rooms.size !== 1 ||
+      !this.#bus.membership.allHaveRoomChannels
+    ) {
+      return this.channel;
+    }
+    const [room] = opts.rooms as Set<Room>;
+    return hasFormOfSocketId(String(room)) ? this.channel : this.#roomChannel(room!);
+  }
+
+  #flagged(flags: BroadcastFlags = {}): { flags?: Flags } {
+    const { volatile, compress } = flags;
+    if (volatile === undefined && compress === undefined) return {};
+    return {
+      flags: {
+        ...volatile !== undefined && { volatile },
+        ...compress !== undefined && { compress },
+      },
+    };
+  }
+
+  #parsed(): { parser?: string } {
+    return this.#encoder.parserId === undefined ? {} : { parser: this.#encoder.parserId };
+  }
+
+  #encodeOnce(packet: Packet): Part[] {
+    try {
+      return this.#encoder.encodeOnce(packet);
+    } catch (cause) {
+      throw notEncodable(`event "${String(packet.data?.[0])}"`, cause);
+    }
+  }
+
+  #encode(packet: Packet): Part[] {
+    return this.#encoder.encode(packet);
+  }
+
+  #encodeArgs(args: unknown[]): Part[] {
+    try {
+      return encodeArgs(args);
+    } catch (cause) {
+      throw notEncodable(`event "${String(args[0])}"`, cause);
+    }
+  }
+
+  /** The data of a packet that came, decoded by the parser that encoded it. */
+  #decode(message: Message): unknown[] {
+    const { parser, parts = [] } = message;
+    if (parser === this.#encoder.parserId) return this.#encoder.decode(this.#nsp.name, parts);
+    if (parser === undefined) return this.#encoder.decodeDefault(this.#nsp.name, parts);
+    throw new MalformedMessage(
+      `Cannot decode a packet of namespace "${this.#nsp.name}" as its sender uses another parser`,
+    );
+  }
+
+  #deliver(message: Message): void {
+    const { parser, parts = [] } = message;
+    const packet: Packet = parser === this.#encoder.parserId
+      ? new ForwardedPacket(this.#nsp.name, parts as Part[], this.#encoder)
+      : { type: EVENT_TYPE, nsp: this.#nsp.name, data: this.#decode(message) };
+    Adapter.prototype.broadcast.call(this, packet, selected(message));
+  }
+
+  #deliverWithAck(uid: string | undefined, requestId: string, message: Message): void {
+    this.onMessage({
+      type: message.type as number,
+      uid: requester(uid),
+      nsp: this.#nsp.name,
+      data: {
+        requestId,
+        packet: { type: EVENT_TYPE, data: this.#decode(message) },
+        opts: listed(message),
+      },
+    } as ClusterMessage);
+  }
+
+  #receiveServerSideEmit(uid: string | undefined, message: Message): void {
+    const packet = argsOf(message);
+    checkEventName(packet[0], RESERVED_SERVER_EVENTS);
+    const { requestId } = message;
+    if (requestId === undefined) return this.#nsp._onServerSideEmit(packet);
+    this.onMessage({
+      type: message.type as number,
+      uid: requester(uid),
+      nsp: this.#nsp.name,
+      data: { requestId, packet },
+    } as ClusterMessage);
+  }
+
+  #receiveResponse(
+    uid: string | undefined,
+    message: Message,
+    data: { clientCount: number } | { packet: unknown },
+  ): void {
+    this.onResponse({
+      type: message.type as number,
+      uid: requester(uid),
+      nsp: this.#nsp.name,
+      data: { requestId: message.requestId ?? "", ...data },
+    } as ClusterResponse);
+  }
+}
+
+const EVENT_TYPE = 2;
+
+/** Who a message is for, as it travels. */
+function selection(opts: BroadcastOptions): { rooms: Room[]; except: Room[] } {
+  return { rooms: [...opts.rooms], except: [...opts.except ?? []] };
+}
+
+/** Who a message is for, as an adapter wants it. */
+function selected(message: Message): BroadcastOptions {
+  const { rooms = [], except = [], flags = {} } = message;
+  return { rooms: new Set(rooms as Room[]), except: new Set(except as Room[]), flags };
+}
+
+/** Who a message is for, as the cluster adapter's messages have it. */
+function listed(message: Message): { rooms: Room[]; except: Room[]; flags: BroadcastFlags } {
+  const { rooms = [], except = [], flags = {} } = message;
+  return { rooms: rooms as Room[], except: except as Room[], flags };
+}
+
+function requester(uid: string | undefined): string {
+  if (uid === undefined) throw new MalformedMessage("Cannot answer a plain message");
+  return uid;
+}
+
+function argsOf(message: Message): unknown[] {
+  try {
+    return decodeArgs(message.parts ?? []);
+  } catch (cause) {
+    throw new MalformedMessage(messageOf(cause), { cause });
+  }
+}
+
+function notEncodable(what: string, cause: unknown): PgAdapterError {
+  return new PgAdapterError(
+    "NOT_ENCODABLE",
+    `Cannot encode ${what} as its data cannot be serialized: ${messageOf(cause)}`,
+    { cause },
+  );
+}

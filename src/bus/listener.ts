@@ -1,0 +1,236 @@
+/**
+ * Listens, on one connection. Channels are wanted or not; what is wanted is LISTENed at once, all of a tick in one
+ * round trip, and again on each new connection.
+ */
+import { messageOf, PgAdapterError } from "../errors.ts";
+import { frameStart } from "../wire/frame.ts";
+import { type Deferred, deferred } from "./deadline.ts";
+import { Link, type LinkEvents } from "./link.ts";
+import type { Session, SessionLimits } from "./session.ts";
+import type { ConnectionSettings } from "./settings.ts";
+
+/** What a listener tells. */
+export type ListenerEvents = Pick<LinkEvents, "up" | "down" | "failed"> & {
+  notification(channel: string, payload: string): void;
+  error(error: PgAdapterError): void;
+};
+
+/** A channel that is wanted. */
+interface Wanted {
+  /** Settles when LISTEN is acknowledged for the first time, or when it is moot. */
+  acknowledged: Deferred<void>;
+  isAcknowledged: boolean;
+}
+
+/** The connection that only listens. */
+export class Listener {
+  readonly #probeChannel: string;
+  readonly #probeStart: string;
+  readonly #limits: SessionLimits;
+  readonly #events: ListenerEvents;
+  readonly #link: Link;
+  readonly #wanted: Map<string, Wanted> = new Map();
+  /** What the current session listens to. */
+  #listening: Set<string> = new Set();
+  /** What may have to be listened to or not any more. */
+  #changed: Set<string> = new Set();
+  #busy = false;
+  #scheduled = false;
+  #probe: { payload: string; heard: Deferred<void> } | undefined;
+  #probes = 0;
+
+  /**
+   * @param probeChannel A channel that only this process listens to.
+   */
+  constructor(
+    uid: string,
+    probeChannel: string,
+    settings: ConnectionSettings,
+    limits: SessionLimits,
+    events: ListenerEvents,
+  ) {
+    this.#probeChannel = probeChannel;
+    this.#probeStart = frameStart("p", uid);
+    this.#limits = limits;
+    this.#events = events;
+    this.#link = new Link(settings, `socketio-pg:listen:${uid}`, limits, {
+      prepare: (session) => this.#prepare(session),
+      up: (session) => {
+        events.up(session);
+        this.#schedule();
+      },
+      down: (error) => {
+        this.#listening = new Set();
+        events.down(error);
+      },
+      failed: events.failed,
+      notification: (_session, channel, payload) => this.#notified(channel, payload),
+    });
+  }
+
+  /** Starts connecting. */
+  start(): void {
+    this.#link.start();
+  }
+
+  /** Whether it is connected and hears itself. */
+  get isUp(): boolean {
+    return this.#link.phase === "up";
+  }
+
+  /** How many channels are wanted. */
+  get channels(): number {
+    return this.#wanted.size;
+  }
+
+  /**
+   * Wants a channel.
+   *
+   * @returns A promise that settles when LISTEN is acknowledged, and never rejects; nothing when it already is.
+   */
+  listen(channel: string): Promise<void> | undefined {
+    let wanted = this.#wanted.get(channel);
+    if (wanted === undefined) {
+      const isAcknowledged = this.#listening.has(channel);
+      wanted = { acknowledged: deferred(), isAcknowledged };
+      this.#wanted.set(channel, wanted);
+      this.#change(channel);
+    }
+    return wanted.isAcknowledged ? undefined : wanted.acknowledged.promise;
+  }
+
+  /** Wants a channel no longer. */
+  unlisten(channel: string): void {
+    const wanted = this.#wanted.get(channel);
+    if (wanted === undefined) return;
+    this.#wanted.delete(channel);
+    wanted.acknowledged.resolve();
+    this.#change(channel);
+  }
+
+  /** Gives the current connection up, since it does not hear what it should. */
+  replace(error: PgAdapterError): void {
+    this.#link.session?.lose(error);
+  }
+
+  /** Closes the connection. */
+  async close(): Promise<void> {
+    await this.#link.close();
+    for (const { acknowledged } of this.#wanted.values()) acknowledged.resolve();
+    this.#wanted.clear();
+  }
+
+  #change(channel: string): void {
+    this.#changed.add(channel);
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#busy) return;
+    this.#scheduled = true;
+    queueMicrotask(() => {
+      this.#scheduled = false;
+      if (!this.#busy) this.#apply().catch((fault: unknown) => this.#failed(fault));
+    });
+  }
+
+  /** Brings what the session listens to in line with what is wanted. */
+  async #apply(): Promise<void> {
+    this.#busy = true;
+    try {
+      while (this.#changed.size > 0) {
+        const { session } = this.#link;
+        if (session === undefined) return;
+        const changed = [...this.#changed];
+        this.#changed = new Set();
+        const add = changed.filter((channel) =>
+          this.#wanted.has(channel) && !this.#listening.has(channel)
+        );
+        const remove = changed.filter((channel) =>
+          !this.#wanted.has(channel) && this.#listening.has(channel)
+        );
+        // Not listened to from now on: who wants one of them again meanwhile waits for the next round.
+        for (const channel of remove) this.#listening.delete(channel);
+        if (add.length + remove.length > 0) await session.query(listenText(add, remove));
+        if (this.#link.session !== session) return;
+        this.#acknowledge(add);
+      }
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  /** A new session: listen to all that is wanted, then hear itself. */
+  async #prepare(session: Session): Promise<void> {
+    this.#changed = new Set();
+    const channels = [...this.#wanted.keys()];
+    await session.query(listenText([this.#probeChannel, ...channels], []));
+    await this.#hearItself(session);
+    this.#listening = new Set();
+    this.#acknowledge(channels);
+  }
+
+  /**
+   * A pooler in transaction mode accepts LISTEN and delivers nothing, without any error; hearing one's own notification
+   * on the very session is what proves it.
+   */
+  async #hearItself(session: Session): Promise<void> {
+    const payload = `${this.#probeStart}${++this.#probes};`;
+    const heard = deferred<void>();
+    this.#probe = { payload, heard };
+    await session.query("select pg_notify($1,$2)", [this.#probeChannel, payload]);
+    await session.wait(heard.promise, () =>
+      new PgAdapterError(
+        "NO_LOOPBACK",
+        `Cannot listen as a notification to "${this.#probeChannel}" did not come back within ${this.#limits.statement} ms: a pooler in transaction mode in between does that; give a direct address with the option "listen"`,
+      ));
+  }
+
+  #acknowledge(channels: readonly string[]): void {
+    for (const channel of channels) {
+      this.#listening.add(channel);
+      const wanted = this.#wanted.get(channel);
+      if (wanted === undefined) {
+        // It was given up meanwhile.
+        this.#change(channel);
+        continue;
+      }
+      wanted.isAcknowledged = true;
+      wanted.acknowledged.resolve();
+    }
+  }
+
+  #notified(channel: string, payload: string): void {
+    if (payload.startsWith(this.#probeStart)) {
+      if (payload === this.#probe?.payload) this.#probe.heard.resolve();
+      return;
+    }
+    this.#events.notification(channel, payload);
+  }
+
+  #failed(fault: unknown): void {
+    // A lost connection is told by the link, and all that is wanted is listened to again by the next session.
+    if (fault instanceof PgAdapterError) return;
+    const error = new PgAdapterError(
+      "LISTEN_FAILED",
+      `Cannot listen as PostgreSQL refused it: ${messageOf(fault)}`,
+      {
+        cause: fault,
+      },
+    );
+    this.#events.error(error);
+    this.replace(error);
+  }
+}
+
+/** Quotes an identifier. */
+export function quoteIdentifier(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+function listenText(add: readonly string[], remove: readonly string[]): string {
+  return [
+    ...remove.map((channel) => `unlisten ${quoteIdentifier(channel)}`),
+    ...add.map((channel) => `listen ${quoteIdentifier(channel)}`),
+  ].join(";");
+}

@@ -1,0 +1,122 @@
+/**
+ * Requests to other processes: who has to answer, who has answered, and when it is enough.
+ */
+import { PgAdapterError } from "../errors.ts";
+
+/** An answer, or why there is none. */
+export type Answer = { ok: true; value: unknown[] } | { ok: false; error: string };
+
+interface Request {
+  what: string;
+  nsp: string;
+  missing: Set<string>;
+  expected: number;
+  answers: unknown[];
+  timer: ReturnType<typeof setTimeout>;
+  done(error: PgAdapterError | null, answers: unknown[]): void;
+}
+
+/** The open requests of this process. */
+export class Requests {
+  readonly #open: Map<string, Request> = new Map();
+  #count = 0;
+
+  /**
+   * Opens a request.
+   *
+   * @param what Its name, for errors.
+   * @param uids Who has to answer.
+   * @param timeout Milliseconds.
+   * @param done Called once: with all answers, or with an error and those that came.
+   * @returns The id of the request, or nothing when there is nobody to ask: `done` was called then.
+   */
+  open(
+    what: string,
+    nsp: string,
+    uids: readonly string[],
+    timeout: number,
+    done: Request["done"],
+  ): string | undefined {
+    if (uids.length === 0) {
+      done(null, []);
+      return undefined;
+    }
+    const id = (++this.#count).toString(36);
+    const timer = setTimeout(() => this.#late(id, timeout), timeout);
+    this.#open.set(id, {
+      what,
+      nsp,
+      missing: new Set(uids),
+      expected: uids.length,
+      answers: [],
+      timer,
+      done,
+    });
+    return id;
+  }
+
+  /** Takes an answer; one that nobody waits for is ignored. */
+  answer(uid: string, id: string, answer: Answer): void {
+    const request = this.#open.get(id);
+    if (request === undefined || !request.missing.delete(uid)) return;
+    if (answer.ok) {
+      request.answers.push(...answer.value);
+      return this.#settleIfComplete(id, request);
+    }
+    this.#settle(
+      id,
+      request,
+      new PgAdapterError(
+        "REQUEST_FAILED",
+        `Cannot complete ${request.what} as server ${uid} could not answer: ${answer.error}`,
+      ),
+    );
+  }
+
+  /** A process is gone, or has closed a namespace: it owes no answer any more. */
+  release(uid: string, nsp?: string): void {
+    for (const [id, request] of this.#open) {
+      if (nsp !== undefined && nsp !== request.nsp) continue;
+      if (request.missing.delete(uid)) this.#settleIfComplete(id, request);
+    }
+  }
+
+  /** Ends all requests. */
+  close(): void {
+    for (const [id, request] of this.#open) {
+      this.#settle(
+        id,
+        request,
+        new PgAdapterError("CLOSED", `Cannot complete ${request.what} as the adapter was closed`),
+      );
+    }
+  }
+
+  #late(id: string, timeout: number): void {
+    const request = this.#open.get(id);
+    if (request === undefined) return;
+    const { what, missing, expected } = request;
+    this.#settle(
+      id,
+      request,
+      new PgAdapterError(
+        "REQUEST_TIMEOUT",
+        `Cannot complete ${what} as timeout reached: only ${
+          expected - missing.size
+        } responses received out of ${expected} within ${timeout} ms, missing ${
+          [...missing].join(", ")
+        }`,
+      ),
+    );
+  }
+
+  #settleIfComplete(id: string, request: Request): void {
+    if (request.missing.size === 0) this.#settle(id, request, null);
+  }
+
+  #settle(id: string, request: Request, error: PgAdapterError | null): void {
+    this.#open.delete(id);
+    clearTimeout(request.timer);
+    request.done(error, request.answers);
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * Where and how to connect: what a connection string, a postgres.js instance or the environment says, read by
+ * postgres.js itself, so that both mean the same.
+ */
+import postgres from "postgres";
+import type { ConnectionOptions } from "node:tls";
+import { messageOf, PgAdapterError } from "../errors.ts";
+import { databaseUrl, userName } from "../runtime/environment.ts";
+
+/** A server's address. */
+export type Address = { host: string; port: number } | { path: string };
+
+/** How to secure a connection. */
+export interface Tls {
+  mode: "disable" | "prefer" | "require";
+  options: ConnectionOptions;
+}
+
+/** Everything that a connection needs to know. */
+export interface ConnectionSettings {
+  addresses: readonly Address[];
+  database: string;
+  user: string;
+  /** Asked anew for each attempt: it may be a token that expires. */
+  password: () => string | Promise<string>;
+  tls: Tls;
+  /** Whether statements may be prepared (not behind some poolers). */
+  prepare: boolean;
+  /** Run-time parameters of the connection string (`options`, `application_name`). */
+  parameters: Readonly<Record<string, string>>;
+}
+
+/** What tells where to connect: a connection string or an instance of postgres.js, whose options are taken over. */
+export type ConnectionTarget = string | URL | postgres.Sql;
+
+const POSTGRES_JS_NAME = "postgres.js";
+
+/**
+ * Reads settings.
+ *
+ * @throws PgAdapterError `INVALID_URI`, with the password left out.
+ */
+export function connectionSettings(target: ConnectionTarget | undefined): ConnectionSettings {
+  const given = target ?? databaseUrl();
+  const options = typeof given === "function" ? given.options : parse(given);
+  const { host, port, path, database, user, pass, ssl, prepare, connection } = options as Parsed;
+  const { application_name: name, ...parameters } = connection;
+  if (name !== undefined && name !== POSTGRES_JS_NAME) parameters.application_name = name;
+  return {
+    addresses: path ? [{ path }] : host.map((each, i) => ({ host: each, port: Number(port[i]) })),
+    database,
+    user,
+    password: async () => (typeof pass === "function" ? await pass() : pass) ?? "",
+    tls: tlsOf(ssl),
+    prepare,
+    parameters,
+  };
+}
+
+/** What an error may say of a target: no password. */
+export function describeTarget(settings: ConnectionSettings, address: Address): string {
+  const where = "path" in address ? address.path : `${address.host}:${address.port}`;
+  return `${where}, database "${settings.database}", user "${settings.user}"`;
+}
+
+/** The options of an instance, as postgres.js has them at run time. */
+interface Parsed {
+  host: string[];
+  port: number[];
+  path: string | false;
+  database: string;
+  user: string;
+  pass: string | null | (() => string | Promise<string>);
+  ssl: unknown;
+  prepare: boolean;
+  connection: Record<string, string>;
+}
+
+function parse(given: string | URL | undefined): unknown {
+  const uri = given === undefined ? undefined : String(given);
+  if (uri !== undefined && !/^postgres(ql)?:\/\//.test(uri)) {
+    throw invalid(uri, "it does not start with postgresql://");
+  }
+  try {
+    const ipv6 = /^[^/]*\/\/(?:[^/?@]*@)?\[([^\]]+)\](?::(\d+))?/.exec(uri ?? "");
+    // postgres.js splits hosts at colons, so an IPv6 address is given apart.
+    const hosts = ipv6 === null ? {} : { host: [ipv6[1]!], port: [Number(ipv6[2] ?? 5432)] };
+    const read = (more: { user?: string }) => {
+      // The driver takes arrays of hosts, too, which its types do not say.
+      const options = { ...hosts, ...more } as { user?: string };
+      return uri === undefined ? postgres(options).options : postgres(uri, options).options;
+    };
+    const options = read({});
+    const user = options.user && options.user !== "unknown" ? undefined : userName();
+    return user === undefined ? options : read({ user });
+  } catch (cause) {
+    throw invalid(uri ?? "", messageOf(cause), cause);
+  }
+}
+
+function invalid(uri: string, why: string, cause?: unknown): PgAdapterError {
+  const shown = uri.replace(/(:\/\/[^:@/?]*:)[^@]*@/, "$1***@").replace(
+    /([?&]password=)[^&]*/g,
+    "$1***",
+  );
+  // The driver's URL error repeats its input, password included.
+  const safe = why.includes("//") ? "it is no valid URL" : why;
+  const options = cause === undefined || messageOf(cause) !== safe ? undefined : { cause };
+  return new PgAdapterError(
+    "INVALID_URI",
+    `Cannot read the connection string "${shown}" as ${safe}: it has the form postgresql://[user[:password]@][host][:port][/database][?param=value]`,
+    options,
+  );
+}
+
+/** The meaning that postgres.js gives to `ssl` and `sslmode`. */
+function tlsOf(ssl: unknown): Tls {
+  if (ssl === undefined || ssl === null || ssl === false || ssl === "disable") {
+    return { mode: "disable", options: {} };
+  }
+  if (ssl === "prefer" || ssl === "allow") {
+    return { mode: "prefer", options: { rejectUnauthorized: false } };
+  }
+  if (ssl === "require") return { mode: "require", options: { rejectUnauthorized: false } };
+  if (ssl === "verify-ca") {
+    return {
+      mode: "require",
+      options: { checkServerIdentity: () => undefined },
+    };
+  }
+  return { mode: "require", options: typeof ssl === "object" ? ssl as ConnectionOptions : {} };
+}

@@ -1,0 +1,213 @@
+/**
+ * The options of `pgAdapter()`: checked once, completed and frozen.
+ */
+import { PgAdapterError } from "./errors.ts";
+import { MAX_PREFIX_BYTES } from "./wire/channel.ts";
+import { isPlainText, utf8Length } from "./wire/utf8.ts";
+
+/** Options of `pgAdapter()`. Each may be left out or `undefined`. */
+export interface PgAdapterOptions {
+  /**
+   * The connection string, `postgresql://[user[:password]@][host][:port][/database][?param=value]`. Without one the
+   * environment is asked: `DATABASE_URL`, then `PGHOST`, `PGPORT`, `PGUSER`, `PGPASSWORD`, `PGDATABASE`.
+   */
+  uri?: string | URL | undefined;
+  /**
+   * The connection string for the listening connection, where it differs: a direct address when `uri` is a pooler's.
+   *
+   * @default {uri}
+   */
+  listen?: string | URL | undefined;
+  /**
+   * The connection string for the publishing connection, where it differs. It may be a pooler's.
+   *
+   * @default {uri}
+   */
+  publish?: string | URL | undefined;
+  /**
+   * The start of the names of all channels: servers with one prefix and one database are a cluster. 1 to 29 bytes.
+   *
+   * @default {"socket.io"}
+   */
+  prefix?: string | undefined;
+  /**
+   * Milliseconds between two heartbeats of a process.
+   *
+   * @default {5000}
+   */
+  heartbeatInterval?: number | undefined;
+  /**
+   * Milliseconds without a heartbeat after which a process counts as gone. More than `heartbeatInterval`.
+   *
+   * @default {10000}
+   */
+  heartbeatTimeout?: number | undefined;
+  /**
+   * Milliseconds to wait for the answers of other servers to `fetchSockets()` and `serverSideEmit()`.
+   *
+   * @default {5000}
+   */
+  requestsTimeout?: number | undefined;
+  /**
+   * `"static"`: all messages of a namespace travel on its channel. `"dynamic"`: what is sent to exactly one room travels
+   * on a channel of that room, to which only processes with members listen; `socket.join()` then returns a promise that
+   * settles when the room is listened to.
+   *
+   * @default {"static"}
+   */
+  subscriptionMode?: "static" | "dynamic" | undefined;
+  /**
+   * How many room channels a process listens to at most (`"dynamic"`). While one process of the cluster has more rooms,
+   * all messages travel on the channels of the namespaces. PostgreSQL up to 18 walks the channels of every session for
+   * every notification.
+   *
+   * @default {1000}
+   */
+  maxRoomChannels?: number | undefined;
+  /**
+   * The most bytes of one packet. A larger one reaches the clients of its own server only, and is an `error` event.
+   *
+   * @default {33554432}
+   */
+  maxPayload?: number | undefined;
+  /**
+   * The most bytes of messages that are kept while PostgreSQL cannot be reached; past it the oldest are dropped.
+   *
+   * @default {67108864}
+   */
+  maxBuffer?: number | undefined;
+  /**
+   * Milliseconds for a connection attempt, until the server has answered the first statement.
+   *
+   * @default {5000}
+   */
+  connectTimeout?: number | undefined;
+  /**
+   * Milliseconds for one statement, after which its connection is replaced.
+   *
+   * @default {5000}
+   */
+  statementTimeout?: number | undefined;
+  /**
+   * Milliseconds that `close()` waits for what was emitted before to be published.
+   *
+   * @default {5000}
+   */
+  closeTimeout?: number | undefined;
+}
+
+/** Options that are complete. */
+export interface ResolvedOptions {
+  readonly uri: string | URL | undefined;
+  readonly listen: string | URL | undefined;
+  readonly publish: string | URL | undefined;
+  readonly prefix: string;
+  readonly heartbeatInterval: number;
+  readonly heartbeatTimeout: number;
+  readonly requestsTimeout: number;
+  readonly subscriptionMode: "static" | "dynamic";
+  readonly maxRoomChannels: number;
+  readonly maxPayload: number;
+  readonly maxBuffer: number;
+  readonly connectTimeout: number;
+  readonly statementTimeout: number;
+  readonly closeTimeout: number;
+}
+
+const DEFAULTS: ResolvedOptions = {
+  uri: undefined,
+  listen: undefined,
+  publish: undefined,
+  prefix: "socket.io",
+  heartbeatInterval: 5_000,
+  heartbeatTimeout: 10_000,
+  requestsTimeout: 5_000,
+  subscriptionMode: "static",
+  maxRoomChannels: 1_000,
+  maxPayload: 32 * 1024 * 1024,
+  maxBuffer: 64 * 1024 * 1024,
+  connectTimeout: 5_000,
+  statementTimeout: 5_000,
+  closeTimeout: 5_000,
+};
+
+/** setTimeout takes no more: it would fire at once. */
+const MAX_MS = 2 ** 31 - 1;
+
+/**
+ * Completes options.
+ *
+ * @throws PgAdapterError `INVALID_OPTION`, at the first one that is unknown or wrong.
+ */
+export function resolveOptions(given: PgAdapterOptions): ResolvedOptions {
+  const known = Object.keys(DEFAULTS);
+  const unknown = Object.keys(given).find((name) => !known.includes(name));
+  if (unknown !== undefined) {
+    throw new PgAdapterError(
+      "INVALID_OPTION",
+      `Cannot create adapter as it has no option "${unknown}": the options are ${known.join(", ")}`,
+    );
+  }
+  const set = Object.entries(given).filter(([, value]) => value !== undefined);
+  const options: ResolvedOptions = { ...DEFAULTS, ...Object.fromEntries(set) };
+  for (const name of ["uri", "listen", "publish"] as const) checkUri(name, options[name]);
+  checkPrefix(options.prefix);
+  for (
+    const name of [
+      "heartbeatInterval",
+      "heartbeatTimeout",
+      "requestsTimeout",
+      "connectTimeout",
+      "statementTimeout",
+      "closeTimeout",
+    ] as const
+  ) checkNumber(name, options[name], 1, MAX_MS, "milliseconds");
+  checkNumber("maxRoomChannels", options.maxRoomChannels, 0, Number.MAX_SAFE_INTEGER, "channels");
+  checkNumber("maxPayload", options.maxPayload, 1, 256 * 1024 * 1024, "bytes");
+  checkNumber("maxBuffer", options.maxBuffer, 0, Number.MAX_SAFE_INTEGER, "bytes");
+  if (options.heartbeatTimeout <= options.heartbeatInterval) {
+    refuse(
+      "heartbeatTimeout",
+      `more than heartbeatInterval (${options.heartbeatInterval} ms)`,
+      options.heartbeatTimeout,
+    );
+  }
+  if (options.subscriptionMode !== "static" && options.subscriptionMode !== "dynamic") {
+    refuse("subscriptionMode", '"static" or "dynamic"', options.subscriptionMode);
+  }
+  return Object.freeze(options);
+}
+
+/**
+ * Checks a prefix of channel names.
+ *
+ * @throws PgAdapterError `INVALID_OPTION`.
+ */
+export function checkPrefix(prefix: unknown): void {
+  if (
+    typeof prefix !== "string" || prefix === "" || !isPlainText(prefix) ||
+    utf8Length(prefix) > MAX_PREFIX_BYTES
+  ) {
+    refuse("prefix", `text of 1 to ${MAX_PREFIX_BYTES} bytes without NUL`, prefix);
+  }
+}
+
+function checkUri(name: string, value: unknown): void {
+  if (value !== undefined && typeof value !== "string" && !(value instanceof URL)) {
+    refuse(name, "a connection string", value);
+  }
+}
+
+function checkNumber(name: string, value: unknown, min: number, max: number, unit: string): void {
+  if (!Number.isInteger(value) || (value as number) < min || (value as number) > max) {
+    refuse(name, `a whole number of ${unit} from ${min} to ${max}`, value);
+  }
+}
+
+function refuse(name: string, wanted: string, value: unknown): never {
+  const shown = typeof value === "string" ? JSON.stringify(value) : String(value);
+  throw new PgAdapterError(
+    "INVALID_OPTION",
+    `Cannot create adapter as "${name}" must be ${wanted}: current value is ${shown}`,
+  );
+}

@@ -1,0 +1,130 @@
+/**
+ * `pgAdapter()`: options in, what Socket.IO takes as an adapter out.
+ */
+import type postgres from "postgres";
+import { type AdapterNamespace, PgAdapter } from "./adapter.ts";
+import { Bus, type PgAdapterStats } from "./bus/bus.ts";
+import { connectionSettings } from "./bus/settings.ts";
+import { PgAdapterError } from "./errors.ts";
+import { Events, type PgAdapterEvents, type PgAdapterListener } from "./events.ts";
+import { type PgAdapterOptions, resolveOptions } from "./options.ts";
+
+/**
+ * What `pgAdapter()` returns: given to a Socket.IO server it makes an adapter for each of its namespaces. It is one
+ * process of the cluster, with two connections to PostgreSQL.
+ */
+export interface PgAdapterFactory {
+  /** Called by Socket.IO for each namespace. */
+  (nsp: AdapterNamespace): PgAdapter;
+  /** Called by Socket.IO for each namespace. */
+  new (nsp: AdapterNamespace): PgAdapter;
+  /** Adds a listener of an event. What it throws is logged and goes no further. */
+  on<E extends keyof PgAdapterEvents>(event: E, listener: PgAdapterListener<E>): PgAdapterFactory;
+  /** Adds a listener of an event for one time. */
+  once<E extends keyof PgAdapterEvents>(event: E, listener: PgAdapterListener<E>): PgAdapterFactory;
+  /** Removes a listener of an event. */
+  off<E extends keyof PgAdapterEvents>(event: E, listener: PgAdapterListener<E>): PgAdapterFactory;
+  /**
+   * Settles when both connections work and what is published comes back. It rejects when the attempt that is under way
+   * fails, with the reason; the adapter goes on trying, and `ready()` can be called again.
+   */
+  ready(): Promise<void>;
+  /**
+   * Publishes what was emitted before, leaves the cluster and closes both connections. The same promise for all who
+   * call it; it never rejects. `io.close()` does it, too.
+   */
+  close(): Promise<void>;
+  /** Counts of what this process has done, and where it stands. */
+  stats(): PgAdapterStats;
+  /** The same as `close()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * Makes the adapter of a Socket.IO server over PostgreSQL.
+ *
+ * @param target Where PostgreSQL is: a connection string, a URL, an instance of postgres.js (whose options are taken,
+ * not its connections), options, or nothing: the environment is asked then (`DATABASE_URL`, `PGHOST` …).
+ * @param options See {@linkcode PgAdapterOptions}.
+ * @returns What `io.adapter()` and the option `adapter` of a server take.
+ * @throws PgAdapterError `INVALID_URI` or `INVALID_OPTION`. Failures to connect are told by `ready()` and `error`.
+ *
+ * @example
+ * ```ts
+ * import { Server } from "socket.io";
+ * import { pgAdapter } from "@x/socketio-pg";
+ *
+ * const adapter = pgAdapter("postgresql://");
+ * adapter.on("error", (error) => console.error(error.code, error.message));
+ *
+ * const io = new Server(3000, { adapter });
+ * await adapter.ready();
+ * io.emit("hello", "to all clients of all servers");
+ * ```
+ */
+export function pgAdapter(
+  target?: string | URL | postgres.Sql | PgAdapterOptions,
+  options?: PgAdapterOptions,
+): PgAdapterFactory {
+  const isTarget = typeof target === "string" || target instanceof URL || isPostgres(target);
+  if (
+    target !== undefined && !isTarget &&
+    (target === null || typeof target !== "object" || Array.isArray(target))
+  ) {
+    throw new PgAdapterError(
+      "INVALID_OPTION",
+      `Cannot create adapter as its first argument must be a connection string, an instance of postgres.js or options: current value is ${
+        String(target)
+      }`,
+    );
+  }
+  const resolved = resolveOptions({
+    ...isTarget ? {} : target as PgAdapterOptions | undefined,
+    ...options,
+  });
+  const main = isTarget ? target as string | URL | postgres.Sql : resolved.uri;
+  const events = new Events();
+  const bus = new Bus(
+    resolved,
+    connectionSettings(resolved.listen ?? main),
+    connectionSettings(resolved.publish ?? main),
+    events,
+  );
+  let server: unknown;
+
+  // Socket.IO calls it with `new`, which an arrow function refuses; what it returns is what `new` gives then.
+  function factory(nsp: AdapterNamespace & { server?: unknown }): PgAdapter {
+    server ??= nsp.server;
+    if (server !== nsp.server) {
+      throw new PgAdapterError(
+        "ALREADY_ATTACHED",
+        "Cannot use one adapter for two servers: call pgAdapter() for each",
+      );
+    }
+    return new PgAdapter(nsp, bus);
+  }
+  const methods: Omit<PgAdapterFactory, never> = {
+    on(event, listener) {
+      events.on(event, listener);
+      return self;
+    },
+    once(event, listener) {
+      events.once(event, listener);
+      return self;
+    },
+    off(event, listener) {
+      events.off(event, listener);
+      return self;
+    },
+    ready: () => bus.ready(),
+    close: () => bus.close(),
+    stats: () => bus.stats(),
+    [Symbol.asyncDispose]: () => bus.close(),
+  };
+  const self = Object.assign(factory, methods) as unknown as PgAdapterFactory;
+  return self;
+}
+
+function isPostgres(target: unknown): target is postgres.Sql {
+  return typeof target === "function" && "options" in target && "unsafe" in target;
+}

@@ -1,0 +1,159 @@
+/**
+ * A frame: one payload of NOTIFY that an adapter or the emitter sends,
+ *
+ * ```text
+ * frame  = version kind uid sequence [ "," previous ] ";" records
+ *        | version "c" uid sequence "," [ previous ] "," index "/" count ";" piece
+ * ```
+ *
+ * It is all text, and starts with a fixed number of characters up to the sender, so that a process recognises its own
+ * frames by comparing these and stops there.
+ */
+import { MalformedMessage } from "./message.ts";
+import { splitUtf8, utf8Length } from "./utf8.ts";
+
+/** The version of the protocol: the first character of each frame. */
+export const WIRE_VERSION = "1";
+
+/** NOTIFY refuses 8000 bytes: https://www.postgresql.org/docs/current/sql-notify.html */
+export const MAX_PAYLOAD_BYTES = 7999;
+
+/** How many characters a sender's uid has. */
+export const UID_LENGTH = 16;
+
+/** The most bytes that a head has: version, kind, uid, two sequence numbers, index and count, and what separates them. */
+const MAX_HEAD_BYTES = 2 + UID_LENGTH + 16 + 1 + 16 + 1 + 7 + 1 + 7 + 1;
+
+/** The most bytes of records in one frame. */
+export const MAX_BODY_BYTES: number = MAX_PAYLOAD_BYTES - MAX_HEAD_BYTES;
+
+/** `r`: whole records. `c`: a piece of one record. `p`: the probe of a connection. */
+export type FrameKind = "r" | "c" | "p";
+
+/** What stands before the records of a frame. */
+export interface FrameHead {
+  kind: FrameKind;
+  /** The process that sent it: 16 hexadecimal digits. */
+  uid: string;
+  /** Counts the frames of the sender, over all channels, from 1. */
+  sequence: number;
+  /**
+   * The sequence number of the sender's frame before this one on the same channel, 0 where there was none: what shows
+   * a receiver that it missed one. None from senders that keep no memory of what they sent (emitters).
+   */
+  previous?: number;
+  /** Which piece of a record this is, and of how many. */
+  chunk?: { index: number; count: number };
+}
+
+/** A frame that was read. */
+export interface Frame extends FrameHead {
+  body: string;
+}
+
+/** A new sender's uid. */
+export function createUid(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(UID_LENGTH / 2));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** What every frame of a kind and a sender starts with. */
+export function frameStart(kind: FrameKind, uid: string): string {
+  return `${WIRE_VERSION}${kind}${uid}`;
+}
+
+/** Encodes a frame. */
+export function encodeFrame(head: FrameHead, body: string): string {
+  const { kind, uid, sequence, previous, chunk } = head;
+  let start = `${frameStart(kind, uid)}${sequence}`;
+  if (previous !== undefined || chunk !== undefined) start += `,${previous ?? ""}`;
+  if (chunk !== undefined) start += `,${chunk.index}/${chunk.count}`;
+  return `${start};${body}`;
+}
+
+/** Whether a payload is a frame of this sender: all that a sender looks at in its own echo. */
+export function isFrameOf(uid: string, payload: string): boolean {
+  return payload.startsWith(uid, 2);
+}
+
+const HEAD = /^1([rcp])([0-9a-f]{16})(\d{1,16})(?:,(\d{0,16}))?(?:,(\d{1,7})\/(\d{1,7}))?$/;
+
+/**
+ * Decodes a frame.
+ *
+ * @throws MalformedMessage when it is none.
+ */
+export function decodeFrame(payload: string): Frame {
+  const end = payload.indexOf(";");
+  const match = end === -1 || end > MAX_HEAD_BYTES ? null : HEAD.exec(payload.slice(0, end));
+  if (match === null) throw new MalformedMessage("Cannot read a frame as its head is malformed");
+  const [, kind, uid, sequence, previous, index, count] = match;
+  const frame: Frame = {
+    kind: kind as FrameKind,
+    uid: uid!,
+    sequence: Number(sequence),
+    body: payload.slice(end + 1),
+  };
+  if (previous !== undefined && previous !== "") frame.previous = Number(previous);
+  if ((kind === "c") !== (index !== undefined)) {
+    throw new MalformedMessage("Cannot read a frame as its kind and its chunk differ");
+  }
+  if (index !== undefined) frame.chunk = { index: Number(index), count: Number(count) };
+  return frame;
+}
+
+/** One NOTIFY. */
+export interface Notification {
+  channel: string;
+  payload: string;
+}
+
+/** A record that waits to be sent, with its length in bytes of UTF-8. */
+export interface Outgoing {
+  channel: string;
+  record: string;
+  bytes: number;
+}
+
+/** Measures a record once, on its way in. */
+export function outgoing(channel: string, record: string): Outgoing {
+  return { channel, record, bytes: utf8Length(record) };
+}
+
+/**
+ * Packs records into frames, in order: neighbours on one channel share a frame, and a record that is larger than a
+ * payload is cut into chunks. A frame never holds what comes after a record of another channel, so that the order over
+ * channels is kept.
+ *
+ * @param head Makes the head of the next frame on a channel: it counts the sequence.
+ */
+export function packFrames(
+  items: readonly Outgoing[],
+  head: (channel: string) => Omit<FrameHead, "kind" | "chunk">,
+): Notification[] {
+  const frames: Notification[] = [];
+  const add = (channel: string, kind: FrameKind, body: string, chunk?: FrameHead["chunk"]) => {
+    const full: FrameHead = { kind, ...head(channel) };
+    if (chunk !== undefined) full.chunk = chunk;
+    frames.push({ channel, payload: encodeFrame(full, body) });
+  };
+  let channel = "", body = "", bytes = 0;
+  const finish = () => {
+    if (body !== "") add(channel, "r", body);
+    body = "";
+    bytes = 0;
+  };
+  for (const item of items) {
+    if (item.channel !== channel || bytes + item.bytes > MAX_BODY_BYTES) finish();
+    channel = item.channel;
+    if (item.bytes <= MAX_BODY_BYTES) {
+      body += item.record;
+      bytes += item.bytes;
+      continue;
+    }
+    const pieces = splitUtf8(item.record, MAX_BODY_BYTES);
+    pieces.forEach((piece, index) => add(channel, "c", piece, { index, count: pieces.length }));
+  }
+  finish();
+  return frames;
+}

@@ -1,0 +1,251 @@
+/**
+ * A message: what one process tells others, and the record that carries it on the wire,
+ *
+ * ```text
+ * record = header-length "," body-length ";" header body
+ * ```
+ *
+ * where `header` is JSON with short keys and `body` the parts of a packet, one after the other, that nobody on the
+ * way has to look into. Lengths count UTF-16 code units, the unit of JavaScript's strings.
+ */
+import { fromBase64, toBase64 } from "./base64.ts";
+import type { Part } from "./packet.ts";
+import { isPlainText } from "./utf8.ts";
+
+/**
+ * What a message is about. The first thirteen are `MessageType` of socket.io-adapter (a test holds them equal; it is
+ * not imported, so that the emitter needs no package of Socket.IO), the rest is the membership of processes.
+ */
+export const MessageType = {
+  /** A process starts; the others answer with `STATE`. */
+  INITIAL_HEARTBEAT: 1,
+  /** A process is alive. */
+  HEARTBEAT: 2,
+  BROADCAST: 3,
+  SOCKETS_JOIN: 4,
+  SOCKETS_LEAVE: 5,
+  DISCONNECT_SOCKETS: 6,
+  FETCH_SOCKETS: 7,
+  FETCH_SOCKETS_RESPONSE: 8,
+  SERVER_SIDE_EMIT: 9,
+  SERVER_SIDE_EMIT_RESPONSE: 10,
+  BROADCAST_CLIENT_COUNT: 11,
+  BROADCAST_ACK: 12,
+  /** A process leaves. */
+  ADAPTER_CLOSE: 13,
+  /** The whole state of a process: its namespaces, its parser. */
+  STATE: 20,
+  /** Namespaces that a process opened or closed. */
+  NAMESPACES: 21,
+  /** Asks one process for its `STATE`. */
+  STATE_REQUEST: 22,
+} as const;
+
+/** One of {@linkcode MessageType}. */
+export type MessageType = typeof MessageType[keyof typeof MessageType];
+
+const TYPES: ReadonlySet<unknown> = new Set(Object.values(MessageType));
+
+/** A room; Socket.IO's users pass numbers, too, and a number stays one. */
+export type Room = string | number;
+
+/** Flags of a broadcast that matter to those who deliver it. */
+export interface Flags {
+  volatile?: boolean;
+  compress?: boolean;
+}
+
+/** What one process tells others. */
+export interface Message {
+  type: MessageType;
+  /** The namespace; none for what concerns processes. */
+  nsp?: string;
+  rooms?: readonly Room[];
+  except?: readonly Room[];
+  flags?: Flags;
+  /** The request that is asked or answered. */
+  requestId?: string;
+  /** The parser that encoded the packet, when it is not Socket.IO's default one. */
+  parser?: string;
+  /** What the type needs besides: rooms to join, whether to close, a count, a state, the error of an answer. */
+  value?: unknown;
+  /** The encoded packet or arguments. */
+  parts?: readonly Part[];
+}
+
+interface Header {
+  t: MessageType;
+  n?: string;
+  r?: readonly Room[];
+  x?: readonly Room[];
+  f?: Flags;
+  q?: string;
+  e?: string;
+  v?: unknown;
+  /** Form and length of each part, `t34b8`: `t` text as it is, `b` base64 of binary, `j` text as a JSON string. */
+  p?: string;
+}
+
+/** A message that cannot be read; the sentence says why. */
+export class MalformedMessage extends Error {
+  override readonly name: string = "MalformedMessage";
+}
+
+/** Encodes a message as a record. */
+export function encodeMessage(message: Message): string {
+  const header: Header = { t: message.type };
+  if (message.nsp !== undefined) header.n = message.nsp;
+  if (message.rooms !== undefined && message.rooms.length > 0) header.r = message.rooms;
+  if (message.except !== undefined && message.except.length > 0) header.x = message.except;
+  if (message.flags !== undefined) header.f = message.flags;
+  if (message.requestId !== undefined) header.q = message.requestId;
+  if (message.parser !== undefined) header.e = message.parser;
+  if (message.value !== undefined) header.v = message.value;
+  const parts = message.parts ?? [];
+  let body = "";
+  const [only] = parts;
+  if (parts.length === 1 && typeof only === "string" && isPlainText(only)) {
+    body = only;
+  } else if (parts.length > 0) {
+    header.p = "";
+    for (const part of parts) {
+      const form = typeof part !== "string" ? "b" : isPlainText(part) ? "t" : "j";
+      const piece = typeof part !== "string"
+        ? toBase64(part)
+        : form === "t"
+        ? part
+        : JSON.stringify(part);
+      header.p += `${form}${piece.length}`;
+      body += piece;
+    }
+  }
+  const head = JSON.stringify(header);
+  return `${head.length},${body.length};${head}${body}`;
+}
+
+/**
+ * Decodes the records of a text, one after the other.
+ *
+ * @throws MalformedMessage at the first record that is none; those before it have been yielded.
+ */
+export function* decodeMessages(text: string): Generator<Message, void, undefined> {
+  for (let at = 0; at < text.length;) {
+    const comma = text.indexOf(",", at);
+    const semicolon = text.indexOf(";", comma);
+    const headLength = lengthIn(text, at, comma);
+    const bodyLength = lengthIn(text, comma + 1, semicolon);
+    const bodyAt = semicolon + 1 + headLength;
+    const end = bodyAt + bodyLength;
+    if (end > text.length) throw new MalformedMessage("Cannot read a record as it is cut short");
+    yield decodeRecord(text.slice(semicolon + 1, bodyAt), text.slice(bodyAt, end));
+    at = end;
+  }
+}
+
+function lengthIn(text: string, start: number, end: number): number {
+  const digits = text.slice(start, end);
+  if (end <= start || !/^\d{1,10}$/.test(digits)) {
+    throw new MalformedMessage("Cannot read a record as it has no length");
+  }
+  return Number(digits);
+}
+
+function decodeRecord(head: string, body: string): Message {
+  const header = parseObject(head) as Partial<Header>;
+  const { t, n, r, x, f, q, e, v, p } = header;
+  if (!TYPES.has(t)) {
+    throw new MalformedMessage(`Cannot read a record of type ${JSON.stringify(t)}`);
+  }
+  const message: Message = { type: t as MessageType };
+  if (n !== undefined) message.nsp = text(n, "namespace");
+  if (r !== undefined) message.rooms = rooms(r);
+  if (x !== undefined) message.except = rooms(x);
+  if (f !== undefined) message.flags = flags(f);
+  if (q !== undefined) message.requestId = text(q, "request id");
+  if (e !== undefined) message.parser = text(e, "parser");
+  if (v !== undefined) message.value = v;
+  if (p !== undefined) message.parts = decodeParts(p, body);
+  else if (body !== "") message.parts = [body];
+  return message;
+}
+
+function decodeParts(forms: unknown, body: string): Part[] {
+  if (typeof forms !== "string" || !/^(?:[tbj]\d{1,10})+$/.test(forms)) {
+    throw new MalformedMessage("Cannot read a record as its parts have no form and length");
+  }
+  const parts: Part[] = [];
+  let at = 0;
+  for (const [, form, length] of forms.matchAll(/([tbj])(\d+)/g)) {
+    const end = at + Number(length);
+    if (end > body.length) {
+      throw new MalformedMessage("Cannot read a record as a part is cut short");
+    }
+    const piece = body.slice(at, end);
+    parts.push(form === "t" ? piece : form === "b" ? fromBase64(piece) : quoted(piece));
+    at = end;
+  }
+  return parts;
+}
+
+function quoted(json: string): string {
+  try {
+    return text(JSON.parse(json), "quoted part");
+  } catch (cause) {
+    throw new MalformedMessage("Cannot read a record as a quoted part is no JSON string", {
+      cause,
+    });
+  }
+}
+
+/** Reads a JSON object. */
+export function parseObject(json: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch (cause) {
+    throw new MalformedMessage(`Cannot read ${excerpt(json)} as it is no JSON`, { cause });
+  }
+  if (value === null || typeof value !== "object" || Array.isArray(value)) {
+    throw new MalformedMessage(`Cannot read ${excerpt(json)} as it is no JSON object`);
+  }
+  return value as Record<string, unknown>;
+}
+
+/** Requires text. */
+export function text(value: unknown, what: string): string {
+  if (typeof value !== "string") {
+    throw new MalformedMessage(`Cannot read a message as its ${what} is no text`);
+  }
+  return value;
+}
+
+/** Requires an array of rooms. */
+export function rooms(value: unknown): Room[] {
+  const isRoom = (room: unknown) => typeof room === "string" || typeof room === "number";
+  if (!Array.isArray(value) || !value.every(isRoom)) {
+    throw new MalformedMessage("Cannot read a message as its rooms are no array of names");
+  }
+  return value as Room[];
+}
+
+/** Requires flags; unknown ones are left out. */
+export function flags(value: unknown): Flags {
+  if (value === null || typeof value !== "object") {
+    throw new MalformedMessage("Cannot read a message as its flags are no object");
+  }
+  const result: Flags = {};
+  for (const flag of ["volatile", "compress"] as const) {
+    const given: unknown = (value as Record<string, unknown>)[flag];
+    if (given === undefined) continue;
+    if (typeof given !== "boolean") {
+      throw new MalformedMessage(`Cannot read a message as its flag "${flag}" is no boolean`);
+    }
+    result[flag] = given;
+  }
+  return result;
+}
+
+/** The start of a text that somebody sent, short enough for an error. */
+export function excerpt(given: string): string {
+  return JSON.stringify(given.length > 60 ? `${given.slice(0, 60)}…` : given);
+}

@@ -1,0 +1,106 @@
+/**
+ * Arguments with binary anywhere in them, as the parts that Socket.IO's default parser makes of them: a text, and one
+ * part per binary value, for which `{"_placeholder":true,"num":0}` stands in the text.
+ * https://github.com/socketio/socket.io-protocol#packet-encoding
+ */
+
+/** One piece of an encoded packet: text or binary. */
+export type Part = string | Uint8Array;
+
+/** Packet types of the Socket.IO protocol that carry an event. */
+const EVENT = "2";
+const BINARY_EVENT = "5";
+
+/**
+ * Encodes an array of arguments.
+ *
+ * @throws What `JSON.stringify` throws (a cycle, a BigInt), or a RangeError when the data is nested too deeply.
+ */
+export function encodeArgs(args: readonly unknown[]): Part[] {
+  if (!hasBinary(args)) return [JSON.stringify(args)];
+  const attachments: Uint8Array[] = [];
+  return [JSON.stringify(withPlaceholders(args, attachments)), ...attachments];
+}
+
+/**
+ * Decodes what {@linkcode encodeArgs} made.
+ *
+ * @throws SyntaxError when the text is no JSON array or a placeholder has no attachment.
+ */
+export function decodeArgs(parts: readonly Part[]): unknown[] {
+  const [text, ...attachments] = parts;
+  const args: unknown = typeof text === "string" ? JSON.parse(text) : undefined;
+  if (!Array.isArray(args)) {
+    throw new SyntaxError("Cannot decode arguments as they are no JSON array");
+  }
+  return attachments.length === 0 ? args : withAttachments(args, attachments) as unknown[];
+}
+
+/** Encodes an event as Socket.IO's default parser does: what is sent to clients as it is. */
+export function encodeEvent(nsp: string, args: readonly unknown[]): Part[] {
+  const [json, ...attachments] = encodeArgs(args) as [string, ...Uint8Array[]];
+  const type = attachments.length === 0 ? EVENT : `${BINARY_EVENT}${attachments.length}-`;
+  return [`${type}${nsp === "/" ? "" : `${nsp},`}${json}`, ...attachments];
+}
+
+/** Decodes an event in the form of Socket.IO's default parser, for a server that has another one. */
+export function decodeEvent(nsp: string, parts: readonly Part[]): unknown[] {
+  const [text, ...attachments] = parts;
+  if (typeof text !== "string") throw new SyntaxError("Cannot decode an event as it is binary");
+  const head = text.startsWith(EVENT) ? EVENT : `${BINARY_EVENT}${attachments.length}-`;
+  const start = head + (nsp === "/" ? "" : `${nsp},`);
+  if (!text.startsWith(start)) {
+    throw new SyntaxError(`Cannot decode an event as it does not start with "${start}"`);
+  }
+  return decodeArgs([text.slice(start.length), ...attachments]);
+}
+
+function isBinary(value: object): value is ArrayBuffer | ArrayBufferView {
+  return value instanceof ArrayBuffer || ArrayBuffer.isView(value);
+}
+
+function bytesOf(value: ArrayBuffer | ArrayBufferView): Uint8Array {
+  return value instanceof ArrayBuffer
+    ? new Uint8Array(value)
+    : new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+}
+
+/** Does what Socket.IO's own `hasBinary` does, `toJSON` included. */
+function hasBinary(value: unknown, converted = false): boolean {
+  if (value === null || typeof value !== "object") return false;
+  if (isBinary(value)) return true;
+  if (Array.isArray(value)) return value.some((item) => hasBinary(item));
+  if (!converted && "toJSON" in value && typeof value.toJSON === "function") {
+    return hasBinary(value.toJSON(), true);
+  }
+  return Object.values(value).some((item) => hasBinary(item));
+}
+
+function withPlaceholders(value: unknown, attachments: Uint8Array[]): unknown {
+  if (value === null || typeof value !== "object") return value;
+  if (isBinary(value)) return { _placeholder: true, num: attachments.push(bytesOf(value)) - 1 };
+  if (Array.isArray(value)) return value.map((item) => withPlaceholders(item, attachments));
+  if ("toJSON" in value && typeof value.toJSON === "function") {
+    return withPlaceholders(value.toJSON(), attachments);
+  }
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [key, withPlaceholders(item, attachments)]),
+  );
+}
+
+function withAttachments(value: unknown, attachments: readonly Part[]): unknown {
+  if (value === null || typeof value !== "object") return value;
+  if (Array.isArray(value)) return value.map((item) => withAttachments(item, attachments));
+  if ("_placeholder" in value && value._placeholder === true) {
+    const attachment = "num" in value && typeof value.num === "number"
+      ? attachments[value.num]
+      : undefined;
+    if (attachment === undefined) {
+      throw new SyntaxError("Cannot decode arguments as an attachment is missing");
+    }
+    return attachment;
+  }
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [key, withAttachments(item, attachments)]),
+  );
+}

@@ -13,9 +13,15 @@
  *
  * @module
  */
-export { pgAdapter, pgAdapter as default, type PgAdapterFactory } from "./src/pg_adapter.ts";
-export { type AdapterNamespace, PgAdapter } from "./src/adapter.ts";
+export {
+  PgAdapter,
+  pgAdapter,
+  pgAdapter as default,
+  type PgAdapterFactory,
+} from "./src/pg_adapter.ts";
+export type { AdapterNamespace } from "./src/adapter.ts";
 export { PgAdapterError, type PgAdapterErrorCode } from "./src/errors.ts";
 export type { PgAdapterEvents, PgAdapterListener } from "./src/events.ts";
 export type { PgAdapterOptions } from "./src/options.ts";
 export type { BusPhase, InboxStats, PgAdapterStats, PublisherStats } from "./src/bus/bus.ts";
+export type { PostgresInstance } from "./src/bus/settings.ts";

@@ -10,12 +10,16 @@ import {
   type ClusterMessage,
   type ClusterResponse,
   type Room,
-  type ServerId,
-  type SocketId,
 } from "socket.io-adapter";
-import type { Bus } from "./bus/bus.ts";
+import type { Bus, Route } from "./bus/bus.ts";
 import { messageOf, PgAdapterError } from "./errors.ts";
-import { ForwardedPacket, type Packet, PacketEncoder, type Parser } from "./packet_encoder.ts";
+import {
+  EVENT,
+  ForwardedPacket,
+  type Packet,
+  PacketEncoder,
+  type Parser,
+} from "./packet_encoder.ts";
 import { hasFormOfSocketId, namespaceChannel, roomChannel } from "./wire/channel.ts";
 import { type Flags, MalformedMessage, type Message, MessageType, rooms } from "./wire/message.ts";
 import { decodeArgs, encodeArgs, type Part } from "./wire/packet.ts";
@@ -36,27 +40,10 @@ interface InnerNamespace extends AdapterNamespace {
   _onServerSideEmit(args: unknown[]): void;
 }
 
-/** What a socket of another server looks like in an answer. */
-interface RemoteSocketData {
-  id: string;
-}
-
-/**
- * The adapter of one namespace, at `io.of("/").adapter`.
- *
- * @example
- * ```ts
- * import { Server } from "socket.io";
- * import { pgAdapter, PgAdapter } from "@x/socketio-pg";
- *
- * const io = new Server({ adapter: pgAdapter("postgresql://") });
- * const { adapter } = io.of("/");
- * if (adapter instanceof PgAdapter) console.log(adapter.uid, adapter.prefix, adapter.channel);
- * ```
- */
-export class PgAdapter extends ClusterAdapter {
+/** The adapter of one namespace, known to users as `PgAdapter`. */
+export class NamespaceAdapter extends ClusterAdapter {
   /** The id of this process in the cluster: the same for all its namespaces. */
-  override readonly uid: ServerId;
+  override readonly uid: string;
   /** The start of the names of all channels. */
   readonly prefix: string;
   /** The channel of this namespace. */
@@ -64,6 +51,7 @@ export class PgAdapter extends ClusterAdapter {
   readonly #bus: Bus;
   readonly #nsp: InnerNamespace;
   readonly #encoder: PacketEncoder;
+  readonly #route: Route = { receive: (uid, message) => this.#receive(uid, message) };
   #attached: Promise<void> | undefined;
 
   /**
@@ -99,7 +87,7 @@ export class PgAdapter extends ClusterAdapter {
    * @returns A promise that settles when LISTEN is acknowledged, and never rejects.
    */
   override init(): Promise<void> {
-    return this.#attached ??= this.#bus.attach(this.#nsp.name, this);
+    return this.#attached ??= this.#bus.attach(this.#nsp.name, this.#route);
   }
 
   /**
@@ -109,7 +97,7 @@ export class PgAdapter extends ClusterAdapter {
    */
   override async close(): Promise<void> {
     for (const room of this.rooms.keys()) this.emit("delete-room", room);
-    await this.#bus.detach(this.#nsp.name, this);
+    await this.#bus.detach(this.#nsp.name, this.#route);
   }
 
   /** How many servers of the cluster have this namespace, this one included. */
@@ -122,7 +110,7 @@ export class PgAdapter extends ClusterAdapter {
    *
    * @returns In dynamic mode a promise that settles when the channels of new rooms are listened to, and never rejects.
    */
-  override addAll(id: SocketId, rooms: Set<Room>): Promise<void> | void {
+  override addAll(id: string, rooms: Set<string>): Promise<void> | void {
     super.addAll(id, rooms);
     if (this.#bus.roomChannels === undefined) return;
     const pending: Promise<void>[] = [];
@@ -139,9 +127,8 @@ export class PgAdapter extends ClusterAdapter {
    *
    * @throws PgAdapterError `NOT_ENCODABLE`, when the data cannot be serialized; nobody gets it then.
    */
-  override broadcast(packet: Packet, opts: BroadcastOptions): Promise<void> {
-    packet.nsp = this.#nsp.name;
-    const parts = this.#encodeOnce(packet);
+  override broadcast(packet: object, opts: BroadcastOptions): Promise<void> {
+    const parts = this.#encodeOnce(Object.assign(packet as Packet, { nsp: this.#nsp.name }));
     try {
       Adapter.prototype.broadcast.call(this, packet, opts);
     } finally {
@@ -152,14 +139,14 @@ export class PgAdapter extends ClusterAdapter {
   }
 
   /** Makes sockets join rooms: those of this server at once. */
-  override addSockets(opts: BroadcastOptions, rooms: Room[]): Promise<void> {
+  override addSockets(opts: BroadcastOptions, rooms: string[]): Promise<void> {
     Adapter.prototype.addSockets.call(this, opts, rooms);
     this.#publishUnlessLocal(opts, { type: MessageType.SOCKETS_JOIN, value: rooms });
     return Promise.resolve();
   }
 
   /** Makes sockets leave rooms: those of this server at once. */
-  override delSockets(opts: BroadcastOptions, rooms: Room[]): Promise<void> {
+  override delSockets(opts: BroadcastOptions, rooms: string[]): Promise<void> {
     Adapter.prototype.delSockets.call(this, opts, rooms);
     this.#publishUnlessLocal(opts, { type: MessageType.SOCKETS_LEAVE, value: rooms });
     return Promise.resolve();
@@ -228,8 +215,8 @@ export class PgAdapter extends ClusterAdapter {
     return Promise.resolve();
   }
 
-  /** Takes a message of another server, of an emitter or of somebody who typed it. Called by the bus. */
-  receive(uid: string | undefined, message: Message): void {
+  /** Takes a message of another server, of an emitter or of somebody who typed it. */
+  #receive(uid: string | undefined, message: Message): void {
     switch (message.type) {
       case MessageType.BROADCAST:
         return message.requestId === undefined
@@ -307,7 +294,7 @@ export class PgAdapter extends ClusterAdapter {
   /** Called by the base class for its answers: they go to who asked, and nobody else. */
   // deno-lint-ignore require-await -- a throw must become a rejection
   protected override async doPublishResponse(
-    requesterUid: ServerId,
+    requesterUid: string,
     response: ClusterResponse,
   ): Promise<void> {
     const { requestId, ...data } = response.data as {
@@ -431,7 +418,7 @@ export class PgAdapter extends ClusterAdapter {
     const { parser, parts = [] } = message;
     const packet: Packet = parser === this.#encoder.parserId
       ? new ForwardedPacket(this.#nsp.name, parts as Part[], this.#encoder)
-      : { type: EVENT_TYPE, nsp: this.#nsp.name, data: this.#decode(message) };
+      : { type: EVENT, nsp: this.#nsp.name, data: this.#decode(message) };
     Adapter.prototype.broadcast.call(this, packet, selected(message));
   }
 
@@ -442,7 +429,7 @@ export class PgAdapter extends ClusterAdapter {
       nsp: this.#nsp.name,
       data: {
         requestId,
-        packet: { type: EVENT_TYPE, data: this.#decode(message) },
+        packet: { type: EVENT, data: this.#decode(message) },
         opts: listed(message),
       },
     } as ClusterMessage);
@@ -474,8 +461,6 @@ export class PgAdapter extends ClusterAdapter {
     } as ClusterResponse);
   }
 }
-
-const EVENT_TYPE = 2;
 
 /** Who a message is for, as it travels. */
 function selection(opts: BroadcastOptions): { rooms: Room[]; except: Room[] } {

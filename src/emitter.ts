@@ -21,7 +21,7 @@ import { type Flags, type Message, MessageType } from "./wire/message.ts";
 import { encodeArgs, encodeEvent, type Part } from "./wire/packet.ts";
 import { checkEventName, RESERVED_EVENTS, RESERVED_SERVER_EVENTS } from "./wire/plain.ts";
 
-export { PgAdapterError, type PgAdapterErrorCode };
+export { PgAdapterError, type PgAdapterErrorCode, type Queryable };
 
 /** The events that clients of the servers listen to: names, with the functions that handle them. */
 // deno-lint-ignore no-explicit-any -- the constraint that Socket.IO's own event maps meet
@@ -259,11 +259,13 @@ export class Emitter<Events extends object = EventsMap> extends BroadcastOperato
   readonly #own: postgres.Sql | undefined;
 
   /**
+   * Makes an emitter; it connects when something is emitted.
+   *
    * @param target A connection string, or an instance of postgres.js, which the emitter uses and does not close.
    * @param options See {@linkcode EmitterOptions}.
    * @throws PgAdapterError `INVALID_URI` or `INVALID_OPTION`.
    */
-  constructor(target: string | URL | postgres.Sql, options: EmitterOptions = {}) {
+  constructor(target: string | URL | Queryable, options: EmitterOptions = {}) {
     const { prefix = "socket.io", maxPayload = 32 * 1024 * 1024 } = options;
     checkPrefix(prefix);
     if (!Number.isInteger(maxPayload) || maxPayload < 1) {
@@ -275,7 +277,7 @@ export class Emitter<Events extends object = EventsMap> extends BroadcastOperato
     const own = typeof target === "string" || target instanceof URL
       ? connect(String(target))
       : undefined;
-    const outbox = new Outbox((own ?? target) as unknown as Queryable);
+    const outbox = new Outbox((own ?? target) as Queryable);
     const sender: Sender = { outbox, prefix, maxPayload };
     super(sender, everyone("/"));
     this.#sender = sender;

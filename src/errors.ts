@@ -73,6 +73,8 @@ export class PgAdapterError extends Error {
   readonly code: PgAdapterErrorCode;
 
   /**
+   * Makes an error.
+   *
    * @param code What went wrong, as a word to switch on.
    * @param message A sentence that says what was attempted, why it failed and which value was wrong.
    * @param options The `cause`, where there is one.

@@ -1,13 +1,43 @@
 /**
  * `pgAdapter()`: options in, what Socket.IO takes as an adapter out.
  */
-import type postgres from "postgres";
-import { type AdapterNamespace, PgAdapter } from "./adapter.ts";
+import { type AdapterNamespace, NamespaceAdapter } from "./adapter.ts";
 import { Bus, type PgAdapterStats } from "./bus/bus.ts";
-import { connectionSettings } from "./bus/settings.ts";
+import { connectionSettings, type PostgresInstance } from "./bus/settings.ts";
 import { PgAdapterError } from "./errors.ts";
 import { Events, type PgAdapterEvents, type PgAdapterListener } from "./events.ts";
 import { type PgAdapterOptions, resolveOptions } from "./options.ts";
+
+/**
+ * The adapter of one namespace, at `io.of("/").adapter`: an adapter of socket.io-adapter, and what it says of itself.
+ *
+ * @example
+ * ```ts
+ * import { Server } from "socket.io";
+ * import { PgAdapter, pgAdapter } from "@x/socketio-pg";
+ *
+ * const io = new Server({ adapter: pgAdapter("postgresql://") });
+ * const { adapter } = io.of("/");
+ * if (adapter instanceof PgAdapter) console.log(adapter.uid, adapter.prefix, adapter.channel);
+ * ```
+ */
+export type PgAdapter = InstanceType<typeof import("socket.io-adapter")["Adapter"]> & {
+  /** The id of this process in the cluster: the same for all its namespaces. */
+  readonly uid: string;
+  /** The start of the names of all channels. */
+  readonly prefix: string;
+  /** The channel of this namespace. */
+  readonly channel: string;
+};
+
+/** The class of {@linkcode PgAdapter}, for `instanceof`. */
+export const PgAdapter: {
+  readonly prototype: PgAdapter;
+  [Symbol.hasInstance](value: unknown): value is PgAdapter;
+} = NamespaceAdapter as unknown as {
+  readonly prototype: PgAdapter;
+  [Symbol.hasInstance](value: unknown): value is PgAdapter;
+};
 
 /**
  * What `pgAdapter()` returns: given to a Socket.IO server it makes an adapter for each of its namespaces. It is one
@@ -63,7 +93,7 @@ export interface PgAdapterFactory {
  * ```
  */
 export function pgAdapter(
-  target?: string | URL | postgres.Sql | PgAdapterOptions,
+  target?: string | URL | PostgresInstance | PgAdapterOptions,
   options?: PgAdapterOptions,
 ): PgAdapterFactory {
   const isTarget = typeof target === "string" || target instanceof URL || isPostgres(target);
@@ -82,7 +112,7 @@ export function pgAdapter(
     ...isTarget ? {} : target as PgAdapterOptions | undefined,
     ...options,
   });
-  const main = isTarget ? target as string | URL | postgres.Sql : resolved.uri;
+  const main = isTarget ? target as string | URL | PostgresInstance : resolved.uri;
   const events = new Events();
   const bus = new Bus(
     resolved,
@@ -101,7 +131,7 @@ export function pgAdapter(
         "Cannot use one adapter for two servers: call pgAdapter() for each",
       );
     }
-    return new PgAdapter(nsp, bus);
+    return new NamespaceAdapter(nsp, bus);
   }
   const methods: Omit<PgAdapterFactory, never> = {
     on(event, listener) {
@@ -125,6 +155,6 @@ export function pgAdapter(
   return self;
 }
 
-function isPostgres(target: unknown): target is postgres.Sql {
+function isPostgres(target: unknown): target is PostgresInstance {
   return typeof target === "function" && "options" in target && "unsafe" in target;
 }

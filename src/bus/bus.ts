@@ -19,9 +19,9 @@ import { RoomChannels } from "./room_channels.ts";
 import type { SessionLimits } from "./session.ts";
 import type { ConnectionSettings } from "./settings.ts";
 
-/** Where a bus stands: `idle` until it is used, `connecting` until it has worked once, then `ready` or `disconnected`. */
 export type { InboxStats, PublisherStats };
 
+/** Where a bus stands: `idle` until it is used, `connecting` until it has worked once, then `ready` or `disconnected`. */
 export type BusPhase = "idle" | "connecting" | "ready" | "disconnected" | "closed";
 
 /** What takes the messages of a namespace: an adapter. */
@@ -47,7 +47,7 @@ export interface PgAdapterStats {
   channels: number;
   /** Messages, frames, bytes and statements that were sent; messages that were dropped. */
   published: PublisherStats;
-  /** Messages, frames and bytes that were received from others; duplicates and malformed ones that were dropped. */
+  /** Messages, frames and characters that were received from others; duplicates and malformed ones that were dropped. */
   received: InboxStats;
   /** What waits to be sent. */
   queued: { messages: number; bytes: number };

@@ -17,9 +17,12 @@ const MAX_SENDERS = 4_096;
 
 /** What an inbox has seen. */
 export interface InboxStats {
+  /** Messages of others. */
   messages: number;
+  /** Payloads of NOTIFY of other adapters and emitters. */
   frames: number;
-  bytes: number;
+  /** Their length, in characters. */
+  characters: number;
   /** Frames that had been received before. */
   duplicates: number;
   /** Payloads that are no message of ours. */
@@ -54,7 +57,13 @@ export class Inbox {
   readonly #senders: Map<string, Sender> = new Map();
 
   /** What it has seen so far. */
-  readonly stats: InboxStats = { messages: 0, frames: 0, bytes: 0, duplicates: 0, malformed: 0 };
+  readonly stats: InboxStats = {
+    messages: 0,
+    frames: 0,
+    characters: 0,
+    duplicates: 0,
+    malformed: 0,
+  };
 
   /** @param maxPayload The most bytes of a packet. */
   constructor(uid: string, maxPayload: number, events: InboxEvents) {
@@ -80,7 +89,7 @@ export class Inbox {
       }
       if (!payload.startsWith(WIRE_VERSION)) return this.#strange(payload);
       this.stats.frames++;
-      this.stats.bytes += payload.length;
+      this.stats.characters += payload.length;
       this.#receiveFrame(decodeFrame(payload));
     } catch (fault) {
       this.#malformed(fault, excerpt(payload));

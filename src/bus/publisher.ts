@@ -20,9 +20,13 @@ const MAX_REMEMBERED_CHANNELS = 65_536;
 
 /** What a publisher has done. */
 export interface PublisherStats {
+  /** Messages that were given to it. */
   messages: number;
+  /** Payloads of NOTIFY that PostgreSQL has taken. */
   frames: number;
+  /** Bytes of messages that were sent. */
   bytes: number;
+  /** Statements that PostgreSQL has taken. */
   statements: number;
   /** Messages that PostgreSQL refused or that `maxBuffer` had no room for. */
   dropped: number;

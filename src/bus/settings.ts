@@ -31,7 +31,19 @@ export interface ConnectionSettings {
 }
 
 /** What tells where to connect: a connection string or an instance of postgres.js, whose options are taken over. */
-export type ConnectionTarget = string | URL | postgres.Sql;
+export type ConnectionTarget = string | URL | PostgresInstance;
+
+/** An instance of postgres.js: what `postgres()` returns. */
+export interface PostgresInstance {
+  /** Its options, as it has completed them. */
+  readonly options: object;
+  /** Runs a statement. */
+  unsafe(
+    text: string,
+    parameters?: string[],
+    options?: { prepare?: boolean },
+  ): PromiseLike<unknown>;
+}
 
 const POSTGRES_JS_NAME = "postgres.js";
 
@@ -42,7 +54,9 @@ const POSTGRES_JS_NAME = "postgres.js";
  */
 export function connectionSettings(target: ConnectionTarget | undefined): ConnectionSettings {
   const given = target ?? databaseUrl();
-  const options = typeof given === "function" ? given.options : parse(given);
+  const options = given === undefined || typeof given === "string" || given instanceof URL
+    ? parse(given)
+    : given.options;
   const { host, port, path, database, user, pass, ssl, prepare, connection } = options as Parsed;
   const { application_name: name, ...parameters } = connection;
   if (name !== undefined && name !== POSTGRES_JS_NAME) parameters.application_name = name;

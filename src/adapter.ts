@@ -74,7 +74,9 @@ export class NamespaceAdapter extends ClusterAdapter {
     bus.membership.parser = this.#encoder.parserId ?? "";
     if (bus.roomChannels !== undefined) {
       this.on("delete-room", (room: Room) => {
-        if (!hasFormOfSocketId(String(room))) bus.leaveRoom(this.#roomChannel(room));
+        if (!hasFormOfSocketId(String(room))) {
+          bus.leaveRoom(this.#roomChannel(room), nsp.name, room);
+        }
       });
     }
     // socket.io itself calls it from 4.8.2 on only.
@@ -278,7 +280,8 @@ export class NamespaceAdapter extends ClusterAdapter {
         requestId: string;
       };
     // Each server gives the packet an id of its own, so it travels without one, and is decoded there.
-    const parts = this.#encode({ type: packet.type, nsp: this.#nsp.name, data: packet.data });
+    const parts = this.#encodeOnce({ type: packet.type, nsp: this.#nsp.name, data: packet.data });
+    this.#encoder.forget();
     this.#publish({
       type: MessageType.BROADCAST,
       requestId,
@@ -390,10 +393,6 @@ export class NamespaceAdapter extends ClusterAdapter {
     } catch (cause) {
       throw notEncodable(`event "${String(packet.data?.[0])}"`, cause);
     }
-  }
-
-  #encode(packet: Packet): Part[] {
-    return this.#encoder.encode(packet);
   }
 
   #encodeArgs(args: unknown[]): Part[] {

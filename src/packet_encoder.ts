@@ -2,7 +2,7 @@
  * Encode once: the sender encodes a packet once, for its own clients and for the wire; a receiver forwards what came
  * to its clients and does not look into it, unless somebody asks for the data.
  */
-import { decodeEvent, type Part } from "./wire/packet.ts";
+import { bytesOf, decodeEvent, type Part } from "./wire/packet.ts";
 import { MalformedMessage } from "./wire/message.ts";
 import { sha256Hex } from "./wire/sha256.ts";
 import { toBase64 } from "./wire/base64.ts";
@@ -76,12 +76,15 @@ export class PacketEncoder {
     return packet === this.#packet ? this.#parts : this.#encoder.encode(packet);
   }
 
-  /** Encodes a packet and remembers the outcome until {@linkcode forget}. */
+  /**
+   * Encodes a packet and remembers the outcome for clients until {@linkcode forget}.
+   *
+   * @returns The parts for the wire: parsers leave an ArrayBuffer or a view of any width as it is.
+   */
   encodeOnce(packet: Packet): Part[] {
-    const parts = this.#encoder.encode(packet);
     this.#packet = packet;
-    this.#parts = parts;
-    return parts;
+    this.#parts = this.#encoder.encode(packet);
+    return this.#parts.map((part) => typeof part === "string" ? part : bytesOf(part));
   }
 
   /** Lets go of what was encoded last: the same object may come again with other data. */

@@ -13,6 +13,7 @@ import { type Deferred, deferred, withDeadline } from "./deadline.ts";
 import { Inbox, type InboxStats } from "./inbox.ts";
 import { Listener } from "./listener.ts";
 import { Membership } from "./membership.ts";
+import { type Place, Places } from "./places.ts";
 import { Publisher, type PublisherStats } from "./publisher.ts";
 import { Requests } from "./requests.ts";
 import { RoomChannels } from "./room_channels.ts";
@@ -73,7 +74,7 @@ export class Bus {
   readonly #listener: Listener;
   readonly #inbox: Inbox;
   readonly #routes: Map<string, Route> = new Map();
-  readonly #places: Map<string, { nsp: string; room?: string }> = new Map();
+  readonly #places: Places = new Places();
   readonly #clusterChannel: string;
   readonly #privateChannel: string;
   #phase: BusPhase = "idle";
@@ -124,7 +125,7 @@ export class Bus {
       down: (fault) => this.#down(fault),
       failed,
       error,
-      notification: (channel, payload) => this.#inbox.receive(payload, this.#places.get(channel)),
+      notification: (channel, payload) => this.#inbox.receive(payload, this.#places.of(channel)),
     });
     this.membership = new Membership(
       options.heartbeatTimeout,
@@ -151,7 +152,7 @@ export class Bus {
         this.membership.hasRoomChannels = has;
         return this.#publisher.flush();
       });
-    this.#want(this.#clusterChannel);
+    this.#listener.listen(this.#clusterChannel);
   }
 
   /** Where it stands. */
@@ -191,7 +192,9 @@ export class Bus {
     if (this.#closing !== undefined) return;
     this.start();
     this.#routes.set(nsp, route);
-    await this.#want(namespaceChannel(this.options.prefix, nsp), { nsp });
+    const channel = namespaceChannel(this.options.prefix, nsp);
+    this.#places.add(channel, { nsp });
+    await this.#listener.listen(channel);
     // Not before it listens: who knows that it has the namespace asks it.
     if (this.#routes.get(nsp) === route && this.#closing === undefined) this.membership.open(nsp);
   }
@@ -200,25 +203,23 @@ export class Bus {
   async detach(nsp: string, route: Route): Promise<void> {
     if (this.#routes.get(nsp) === route) {
       this.#routes.delete(nsp);
-      const channel = namespaceChannel(this.options.prefix, nsp);
-      this.#places.delete(channel);
-      this.#listener.unlisten(channel);
+      this.#unwant(namespaceChannel(this.options.prefix, nsp), { nsp });
       this.membership.close(nsp);
     }
     if (this.#routes.size === 0) await this.close();
   }
 
   /** A room has a member, in dynamic mode; settles like {@linkcode RoomChannels.join}. */
-  joinRoom(channel: string, nsp: string, room: string): Promise<void> | undefined {
-    if (this.#phase === "closed") return undefined;
-    this.#places.set(channel, { nsp, room });
+  joinRoom(channel: string, nsp: string, room: string | number): Promise<void> | undefined {
+    if (this.#closing !== undefined) return undefined;
+    this.#places.add(channel, { nsp, room });
     return this.roomChannels?.join(channel);
   }
 
   /** A room has none any more. */
-  leaveRoom(channel: string): void {
-    this.#places.delete(channel);
-    this.roomChannels?.leave(channel);
+  leaveRoom(channel: string, nsp: string, room: string | number): void {
+    this.#unwant(channel, { nsp, room });
+    if (!this.#places.hasRoom(channel)) this.roomChannels?.leave(channel);
   }
 
   /** Sends a message on a channel. Never throws, never waits. */
@@ -290,9 +291,9 @@ export class Bus {
     this.#places.clear();
   }
 
-  #want(channel: string, place?: { nsp: string }): Promise<void> | undefined {
-    if (place !== undefined) this.#places.set(channel, place);
-    return this.#listener.listen(channel);
+  #unwant(channel: string, place: Place): void {
+    this.#places.remove(channel, place);
+    if (!this.#places.has(channel)) this.#listener.unlisten(channel);
   }
 
   #send(channel: string, message: Message): void {

@@ -11,9 +11,13 @@ import {
 import { decodeMessages, excerpt, MalformedMessage, type Message } from "../wire/message.ts";
 import { decodePlain } from "../wire/plain.ts";
 import { messageOf, PgAdapterError } from "../errors.ts";
+import type { Place } from "./places.ts";
 
 /** How many senders are remembered, emitters included; the one that was silent for longest is forgotten. */
 const MAX_SENDERS = 4_096;
+
+/** Milliseconds for which a kind of malformed message is not reported again: anybody may send a million of them. */
+const QUIET_MS = 60_000;
 
 /** What an inbox has seen. */
 export interface InboxStats {
@@ -25,6 +29,8 @@ export interface InboxStats {
   characters: number;
   /** Frames that had been received before. */
   duplicates: number;
+  /** Chunks of messages whose beginning was not heard. */
+  incomplete: number;
   /** Payloads that are no message of ours. */
   malformed: number;
 }
@@ -55,6 +61,8 @@ export class Inbox {
   readonly #maxRecordLength: number;
   readonly #events: InboxEvents;
   readonly #senders: Map<string, Sender> = new Map();
+  /** When each kind of malformed message was reported. */
+  readonly #reported: Map<string, number> = new Map();
 
   /** What it has seen so far. */
   readonly stats: InboxStats = {
@@ -62,6 +70,7 @@ export class Inbox {
     frames: 0,
     characters: 0,
     duplicates: 0,
+    incomplete: 0,
     malformed: 0,
   };
 
@@ -78,7 +87,7 @@ export class Inbox {
    *
    * @param place What the channel stands for, when plain messages are welcome there.
    */
-  receive(payload: string, place?: { nsp: string; room?: string }): void {
+  receive(payload: string, place?: Place): void {
     if (isFrameOf(this.#uid, payload)) return this.#events.echo();
     try {
       if (payload.startsWith("{")) {
@@ -129,10 +138,21 @@ export class Inbox {
   }
 
   #malformed(fault: unknown, what: string): void {
-    this.stats.malformed++;
-    this.#events.error(
+    this.#refuse(
       new PgAdapterError("MALFORMED_MESSAGE", `${messageOf(fault)}: ${what}`, { cause: fault }),
+      messageOf(fault),
     );
+  }
+
+  /** Counts a payload or a message that is dropped, and reports the first of its kind. */
+  #refuse(error: PgAdapterError, reason: string): void {
+    this.stats.malformed++;
+    // The values in the reason do not make it another kind.
+    const kind = error.code + reason.replace(/"(?:[^"\\]|\\.)*"|\d+/g, "");
+    const now = performance.now();
+    if (now - (this.#reported.get(kind) ?? -QUIET_MS) < QUIET_MS) return;
+    this.#reported.set(kind, now);
+    this.#events.error(error);
   }
 
   /** The chunks of a record come one after the other, as they are sent in one go by one sender. */
@@ -143,16 +163,16 @@ export class Inbox {
   ): string | undefined {
     const pieces = index === 0 ? [] : sender.pieces;
     sender.pieces = pieces;
-    if (pieces.length !== index || index >= count) {
-      sender.pieces = [];
-      throw new MalformedMessage(
-        `Cannot put a record together as chunk ${index} of ${count} follows ${pieces.length}`,
-      );
-    }
     if (count > this.#maxRecordLength / (MAX_PAYLOAD_BYTES / 2)) {
       throw new MalformedMessage(
         `Cannot put a record together as it has ${count} chunks, more than maxPayload allows`,
       );
+    }
+    if (pieces.length !== index || index >= count) {
+      // Who starts to listen in the middle of a record has not heard its beginning.
+      this.stats.incomplete++;
+      sender.pieces = [];
+      return undefined;
     }
     pieces.push(piece);
     if (pieces.length < count) return undefined;
@@ -170,20 +190,21 @@ export class Inbox {
   }
 
   #strange(payload: string): void {
-    this.stats.malformed++;
-    const isVersion = /^[0-9a-zA-Z][a-z][0-9a-f]{16}/.test(payload);
-    this.#events.error(
-      isVersion
-        ? new PgAdapterError(
+    if (/^[0-9a-zA-Z][a-z][0-9a-f]{16}/.test(payload)) {
+      const reason = `Cannot read a frame of version "${
+        payload[0]
+      }" as this process speaks version "${WIRE_VERSION}"`;
+      return this.#refuse(
+        new PgAdapterError(
           "WIRE_VERSION",
-          `Cannot read a frame of version "${
-            payload[0]
-          }" as this process speaks version "${WIRE_VERSION}": run one version of the package in the whole cluster`,
-        )
-        : new PgAdapterError(
-          "MALFORMED_MESSAGE",
-          `Cannot read ${excerpt(payload)} as it is neither JSON nor a frame`,
+          `${reason}: run one version of the package in the whole cluster`,
         ),
+        reason,
+      );
+    }
+    this.#malformed(
+      new MalformedMessage("Cannot read a payload as it is neither JSON nor a frame"),
+      excerpt(payload),
     );
   }
 }

@@ -38,10 +38,9 @@ export class RoomChannels {
     return this.#suspended ? this.#told : this.#listener.listen(channel);
   }
 
-  /** A room has lost its last member. */
+  /** No room of the channel has members any more. */
   leave(channel: string): void {
     if (!this.#channels.delete(channel)) return;
-    this.#listener.unlisten(channel);
     if (this.#suspended && this.#channels.size <= this.#max * RESUME_AT) this.#resume();
   }
 

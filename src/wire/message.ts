@@ -104,7 +104,7 @@ export function encodeMessage(message: Message): string {
   const parts = message.parts ?? [];
   let body = "";
   const [only] = parts;
-  if (parts.length === 1 && typeof only === "string" && isPlainText(only)) {
+  if (parts.length === 1 && typeof only === "string" && only !== "" && isPlainText(only)) {
     body = only;
   } else if (parts.length > 0) {
     header.p = "";

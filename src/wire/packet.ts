@@ -59,7 +59,10 @@ function isBinary(value: object): value is ArrayBuffer | ArrayBufferView {
   return value instanceof ArrayBuffer || ArrayBuffer.isView(value);
 }
 
-function bytesOf(value: ArrayBuffer | ArrayBufferView): Uint8Array {
+/** The bytes of a binary value of any kind, not copied. */
+export function bytesOf(value: ArrayBuffer | ArrayBufferView): Uint8Array {
+  // A Buffer stays one.
+  if (value instanceof Uint8Array) return value;
   return value instanceof ArrayBuffer
     ? new Uint8Array(value)
     : new Uint8Array(value.buffer, value.byteOffset, value.byteLength);

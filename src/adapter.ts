@@ -22,7 +22,7 @@ import {
 } from "./packet_encoder.ts";
 import { hasFormOfSocketId, namespaceChannel, roomChannel } from "./wire/channel.ts";
 import { type Flags, MalformedMessage, type Message, MessageType, rooms } from "./wire/message.ts";
-import { decodeArgs, encodeArgs, type Part } from "./wire/packet.ts";
+import { byteLength, decodeArgs, encodeArgs, type Part } from "./wire/packet.ts";
 import { checkEventName, RESERVED_SERVER_EVENTS } from "./wire/plain.ts";
 
 /** The slice of Socket.IO's `Namespace` that an adapter uses. */
@@ -140,6 +140,23 @@ export class NamespaceAdapter extends ClusterAdapter {
     return Promise.resolve();
   }
 
+  /**
+   * Sends a packet to clients, who acknowledge it: to those of this server at once, then to the others'.
+   *
+   * @throws PgAdapterError `NOT_ENCODABLE`, when the data cannot be serialized; nobody gets it then.
+   */
+  override broadcastWithAck(
+    packet: object,
+    opts: BroadcastOptions,
+    clientCountCallback: (clientCount: number) => void,
+    ack: (...args: unknown[]) => void,
+  ): void {
+    // The base class sends and delivers it; what cannot be encoded must not get that far.
+    this.#encodeOnce(Object.assign(packet as Packet, { nsp: this.#nsp.name }));
+    this.#encoder.forget();
+    super.broadcastWithAck(packet, opts, clientCountCallback, ack);
+  }
+
   /** Makes sockets join rooms: those of this server at once. */
   override addSockets(opts: BroadcastOptions, rooms: string[]): Promise<void> {
     Adapter.prototype.addSockets.call(this, opts, rooms);
@@ -156,7 +173,7 @@ export class NamespaceAdapter extends ClusterAdapter {
 
   /** Disconnects sockets: those of this server at once. */
   override disconnectSockets(opts: BroadcastOptions, close: boolean): Promise<void> {
-    // Published first: disconnecting changes who the options stand for, and on other servers it does not matter.
+    // Published first, so that what the application emits on a disconnection comes after it everywhere.
     this.#publishUnlessLocal(opts, { type: MessageType.DISCONNECT_SOCKETS, value: close === true });
     Adapter.prototype.disconnectSockets.call(this, opts, close);
     return Promise.resolve();
@@ -202,14 +219,35 @@ export class NamespaceAdapter extends ClusterAdapter {
       this.#publish({ type: MessageType.SERVER_SIDE_EMIT, parts: this.#encodeArgs(packet) });
       return Promise.resolve();
     }
+    const answer = (error: PgAdapterError | null, answers: unknown[]) => {
+      try {
+        last(error, answers);
+      } catch (cause) {
+        this.#bus.report(
+          new PgAdapterError(
+            "HANDLER_FAILED",
+            `The acknowledgement of serverSideEmit("${String(packet[0])}") threw: ${
+              messageOf(cause)
+            }`,
+            { cause },
+          ),
+        );
+      }
+    };
     const parts = this.#encodeArgs(packet.slice(0, -1));
+    const tooLarge = this.#tooLarge(parts);
+    if (tooLarge !== undefined) {
+      this.#bus.report(tooLarge);
+      answer(tooLarge, []);
+      return Promise.resolve();
+    }
     const { membership, requests, options } = this.#bus;
     const requestId = requests.open(
       `serverSideEmit("${String(packet[0])}")`,
       this.#nsp.name,
       membership.having(this.#nsp.name),
       options.requestsTimeout,
-      (error, answers) => last(error, answers),
+      answer,
     );
     if (requestId !== undefined) {
       this.#publish({ type: MessageType.SERVER_SIDE_EMIT, requestId, parts });
@@ -315,10 +353,17 @@ export class NamespaceAdapter extends ClusterAdapter {
     else {
       try {
         message.parts = encodeArgs(data.sockets ?? [data.packet]);
+        const tooLarge = this.#tooLarge(message.parts);
+        if (tooLarge !== undefined) throw tooLarge;
       } catch (cause) {
+        delete message.parts;
         // The other side gets to know, instead of waiting for its time to run out.
-        message.value = `its answer cannot be serialized (${messageOf(cause)})`;
-        this.#bus.report(notEncodable("an answer to another server", cause));
+        message.value = messageOf(cause);
+        this.#bus.report(
+          cause instanceof PgAdapterError
+            ? cause
+            : notEncodable("an answer to another server", cause),
+        );
       }
     }
     this.#bus.answer(requesterUid, message);
@@ -329,6 +374,8 @@ export class NamespaceAdapter extends ClusterAdapter {
   }
 
   #publish(message: Message, channel: string = this.channel): void {
+    const tooLarge = message.parts === undefined ? undefined : this.#tooLarge(message.parts);
+    if (tooLarge !== undefined) return this.#bus.report(tooLarge);
     message.nsp = this.#nsp.name;
     this.#bus.publish(channel, message);
   }
@@ -338,16 +385,6 @@ export class NamespaceAdapter extends ClusterAdapter {
   }
 
   #publishPacket(parts: Part[], opts: BroadcastOptions): void {
-    const { maxPayload } = this.#bus.options;
-    const bytes = parts.reduce((sum, part) => sum + part.length, 0);
-    if (bytes > maxPayload) {
-      return this.#bus.report(
-        new PgAdapterError(
-          "PAYLOAD_TOO_LARGE",
-          `Cannot send a packet of ${bytes} bytes to other servers as "maxPayload" is ${maxPayload}: only clients of this server got it`,
-        ),
-      );
-    }
     this.#publish(
       {
         type: MessageType.BROADCAST,
@@ -357,6 +394,17 @@ export class NamespaceAdapter extends ClusterAdapter {
         parts,
       },
       this.#channelOf(opts),
+    );
+  }
+
+  /** What is wrong with the size of a packet, if anything is. */
+  #tooLarge(parts: readonly Part[]): PgAdapterError | undefined {
+    const { maxPayload } = this.#bus.options;
+    const bytes = byteLength(parts);
+    if (bytes <= maxPayload) return undefined;
+    return new PgAdapterError(
+      "PAYLOAD_TOO_LARGE",
+      `Cannot send a packet of ${bytes} bytes to other servers as "maxPayload" is ${maxPayload}: it went no further than this server`,
     );
   }
 

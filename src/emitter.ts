@@ -13,12 +13,12 @@
  * @module
  */
 import postgres from "postgres";
-import { messageOf, PgAdapterError, type PgAdapterErrorCode } from "./errors.ts";
+import { messageOf, PgAdapterError, type PgAdapterErrorCode, withoutPassword } from "./errors.ts";
 import { checkPrefix } from "./options.ts";
 import { Outbox, type Queryable } from "./outbox.ts";
 import { namespaceChannel } from "./wire/channel.ts";
 import { type Flags, type Message, MessageType } from "./wire/message.ts";
-import { encodeArgs, encodeEvent, type Part } from "./wire/packet.ts";
+import { byteLength, encodeArgs, encodeEvent } from "./wire/packet.ts";
 import { checkEventName, RESERVED_EVENTS, RESERVED_SERVER_EVENTS } from "./wire/plain.ts";
 
 export { PgAdapterError, type PgAdapterErrorCode, type Queryable };
@@ -224,7 +224,7 @@ export class BroadcastOperator<Events extends object = EventsMap> {
         new PgAdapterError("NOT_ENCODABLE", `Cannot encode${what}: ${messageOf(cause)}`, { cause }),
       );
     }
-    const bytes = sizeOf(message.parts ?? []);
+    const bytes = byteLength(message.parts ?? []);
     if (bytes > maxPayload) {
       return rejected(
         new PgAdapterError(
@@ -315,23 +315,23 @@ export class Emitter<Events extends object = EventsMap> extends BroadcastOperato
 
 function connect(uri: string): postgres.Sql {
   try {
+    if (!/^postgres(ql)?:\/\//.test(uri)) {
+      throw new TypeError("it does not start with postgresql://");
+    }
     return postgres(uri, { max: 1, fetch_types: false, connect_timeout: 10, onnotice: () => {} });
   } catch (_cause) {
     // The driver's error repeats the uri, and with it the password.
-    const shown = uri.replace(/(:\/\/[^:@/?]*:)[^@]*@/, "$1***@");
     throw new PgAdapterError(
       "INVALID_URI",
-      `Cannot read the connection string "${shown}": it has the form postgresql://[user[:password]@][host][:port][/database]`,
+      `Cannot read the connection string "${
+        withoutPassword(uri)
+      }": it has the form postgresql://[user[:password]@][host][:port][/database]`,
     );
   }
 }
 
 function everyone(nsp: string): Target {
   return { nsp, rooms: [], except: [], flags: {} };
-}
-
-function sizeOf(parts: readonly Part[]): number {
-  return parts.reduce((sum, part) => sum + part.length, 0);
 }
 
 function rejected(error: PgAdapterError): Promise<never> {

@@ -92,3 +92,11 @@ export function messageOf(fault: unknown): string {
   }
   return fault instanceof Error ? fault.message || fault.name : String(fault);
 }
+
+/** A connection string as an error may show it, also one that is malformed: without its password. */
+export function withoutPassword(uri: string): string {
+  return uri
+    .replace(/^([^:]*:\/*[^:@/]*):.*@/s, "$1:***@")
+    .replace(/:[^:@/]*@/g, ":***@")
+    .replace(/([?&]password=)[^&]*/gi, "$1***");
+}

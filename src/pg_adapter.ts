@@ -97,17 +97,14 @@ export function pgAdapter(
   options?: PgAdapterOptions,
 ): PgAdapterFactory {
   const isTarget = typeof target === "string" || target instanceof URL || isPostgres(target);
-  if (
-    target !== undefined && !isTarget &&
-    (target === null || typeof target !== "object" || Array.isArray(target))
-  ) {
-    throw new PgAdapterError(
-      "INVALID_OPTION",
-      `Cannot create adapter as its first argument must be a connection string, an instance of postgres.js or options: current value is ${
-        String(target)
-      }`,
+  if (!isTarget) {
+    checkOptions(
+      "first argument",
+      "a connection string, an instance of postgres.js or options",
+      target,
     );
   }
+  checkOptions("second argument", "options", options);
   const resolved = resolveOptions({
     ...isTarget ? {} : target as PgAdapterOptions | undefined,
     ...options,
@@ -153,6 +150,16 @@ export function pgAdapter(
   };
   const self = Object.assign(factory, methods) as unknown as PgAdapterFactory;
   return self;
+}
+
+function checkOptions(what: string, wanted: string, value: unknown): void {
+  if (
+    value === undefined || (value !== null && typeof value === "object" && !Array.isArray(value))
+  ) return;
+  throw new PgAdapterError(
+    "INVALID_OPTION",
+    `Cannot create adapter as its ${what} must be ${wanted}: current value is ${String(value)}`,
+  );
 }
 
 function isPostgres(target: unknown): target is PostgresInstance {

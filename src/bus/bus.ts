@@ -111,12 +111,19 @@ export class Bus {
       echo: () => this.#echo(),
       error,
     });
-    this.#publisher = new Publisher(this.uid, publish, limits, options.maxBuffer, {
-      up: () => this.#greet(),
-      down: (fault) => this.#down(fault),
-      failed,
-      error,
-    });
+    this.#publisher = new Publisher(
+      this.uid,
+      publish,
+      limits,
+      options.maxPayload,
+      options.maxBuffer,
+      {
+        up: () => this.#greet(),
+        down: (fault) => this.#down(fault),
+        failed,
+        error,
+      },
+    );
     this.#listener = new Listener(this.uid, this.#privateChannel, listen, limits, {
       up: () => {
         this.#greeted = false;

@@ -8,7 +8,13 @@ import {
   MAX_PAYLOAD_BYTES,
   WIRE_VERSION,
 } from "../wire/frame.ts";
-import { decodeMessages, excerpt, MalformedMessage, type Message } from "../wire/message.ts";
+import {
+  decodeMessages,
+  excerpt,
+  MalformedMessage,
+  maxRecordLength,
+  type Message,
+} from "../wire/message.ts";
 import { decodePlain } from "../wire/plain.ts";
 import { messageOf, PgAdapterError } from "../errors.ts";
 import type { Place } from "./places.ts";
@@ -77,8 +83,7 @@ export class Inbox {
   /** @param maxPayload The most bytes of a packet. */
   constructor(uid: string, maxPayload: number, events: InboxEvents) {
     this.#uid = uid;
-    // Binary grows by a third as base64, and a header (rooms) comes before it.
-    this.#maxRecordLength = Math.ceil(maxPayload * 4 / 3) + 1_000_000;
+    this.#maxRecordLength = maxRecordLength(maxPayload);
     this.#events = events;
   }
 

@@ -5,7 +5,7 @@
  */
 import { messageOf, PgAdapterError } from "../errors.ts";
 import { type Notification, type Outgoing, outgoing, packFrames } from "../wire/frame.ts";
-import { encodeMessage, type Message } from "../wire/message.ts";
+import { encodeMessage, maxRecordLength, type Message } from "../wire/message.ts";
 import { MAX_NOTIFICATIONS, notifyParameters, notifyText } from "../wire/statement.ts";
 import { backoffMs } from "./backoff.ts";
 import { type Deferred, deferred } from "./deadline.ts";
@@ -40,6 +40,7 @@ export type PublisherEvents = Pick<LinkEvents, "up" | "down" | "failed"> & {
 /** The connection that only publishes. */
 export class Publisher {
   readonly #uid: string;
+  readonly #maxRecord: number;
   readonly #maxBuffer: number;
   readonly #events: PublisherEvents;
   readonly #link: Link;
@@ -66,10 +67,12 @@ export class Publisher {
     uid: string,
     settings: ConnectionSettings,
     limits: SessionLimits,
+    maxPayload: number,
     maxBuffer: number,
     events: PublisherEvents,
   ) {
     this.#uid = uid;
+    this.#maxRecord = maxRecordLength(maxPayload);
     this.#maxBuffer = maxBuffer;
     this.#events = events;
     this.#link = new Link(settings, `socketio-pg:publish:${uid}`, limits, {
@@ -103,6 +106,14 @@ export class Publisher {
   publish(channel: string, message: Message): void {
     if (this.#closed) return;
     const item = outgoing(channel, encodeMessage(message));
+    if (item.bytes > this.#maxRecord) {
+      return this.#events.error(
+        new PgAdapterError(
+          "PAYLOAD_TOO_LARGE",
+          `Cannot send a message of ${item.bytes} bytes, its rooms included, as "maxPayload" allows ${this.#maxRecord}`,
+        ),
+      );
+    }
     this.#queue.push(item);
     this.#queuedBytes += item.bytes;
     this.stats.messages++;

@@ -4,7 +4,7 @@
  */
 import postgres from "postgres";
 import type { ConnectionOptions } from "node:tls";
-import { messageOf, PgAdapterError } from "../errors.ts";
+import { messageOf, PgAdapterError, withoutPassword } from "../errors.ts";
 import { databaseUrl, userName } from "../runtime/environment.ts";
 
 /** A server's address. */
@@ -113,16 +113,14 @@ function parse(given: string | URL | undefined): unknown {
 }
 
 function invalid(uri: string, why: string, cause?: unknown): PgAdapterError {
-  const shown = uri.replace(/(:\/\/[^:@/?]*:)[^@]*@/, "$1***@").replace(
-    /([?&]password=)[^&]*/g,
-    "$1***",
-  );
   // The driver's URL error repeats its input, password included.
   const safe = why.includes("//") ? "it is no valid URL" : why;
   const options = cause === undefined || messageOf(cause) !== safe ? undefined : { cause };
   return new PgAdapterError(
     "INVALID_URI",
-    `Cannot read the connection string "${shown}" as ${safe}: it has the form postgresql://[user[:password]@][host][:port][/database][?param=value]`,
+    `Cannot read the connection string "${
+      withoutPassword(uri)
+    }" as ${safe}: it has the form postgresql://[user[:password]@][host][:port][/database][?param=value]`,
     options,
   );
 }

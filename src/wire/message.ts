@@ -91,6 +91,11 @@ export class MalformedMessage extends Error {
   override readonly name: string = "MalformedMessage";
 }
 
+/** The most that a record may have for packets of so many bytes: binary grows by a third, and rooms come before it. */
+export function maxRecordLength(maxPayload: number): number {
+  return Math.ceil(maxPayload * 4 / 3) + 1_000_000;
+}
+
 /** Encodes a message as a record. */
 export function encodeMessage(message: Message): string {
   const header: Header = { t: message.type };

@@ -3,6 +3,7 @@
  * part per binary value, for which `{"_placeholder":true,"num":0}` stands in the text.
  * https://github.com/socketio/socket.io-protocol#packet-encoding
  */
+import { utf8Length } from "./utf8.ts";
 
 /** One piece of an encoded packet: text or binary. */
 export type Part = string | Uint8Array;
@@ -10,6 +11,14 @@ export type Part = string | Uint8Array;
 /** Packet types of the Socket.IO protocol that carry an event. */
 const EVENT = "2";
 const BINARY_EVENT = "5";
+
+/** How many bytes parts have as clients get them. */
+export function byteLength(parts: readonly Part[]): number {
+  return parts.reduce(
+    (sum, part) => sum + (typeof part === "string" ? utf8Length(part) : part.length),
+    0,
+  );
+}
 
 /**
  * Encodes an array of arguments.

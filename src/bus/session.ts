@@ -123,8 +123,10 @@ export class Session {
     try {
       return await withDeadline(this.#untilOver(running), this.#limits.statement, late);
     } catch (fault) {
-      if (fault instanceof PgAdapterError) this.lose(fault);
-      throw fault;
+      if (isRefusal(fault)) throw fault;
+      const error = fault instanceof PgAdapterError ? fault : this.#lost(messageOf(fault), fault);
+      this.lose(error);
+      throw error;
     }
   }
 
@@ -238,11 +240,12 @@ export class Session {
     return true;
   }
 
-  #lost(why: string): PgAdapterError {
+  #lost(why: string, cause?: unknown): PgAdapterError {
     const where = this.#where();
+    const options = cause === undefined ? undefined : { cause };
     return this.#opened
-      ? new PgAdapterError("CONNECTION_LOST", `Lost the connection to ${where} as ${why}`)
-      : new PgAdapterError("CONNECT_FAILED", `Cannot connect to ${where} as ${why}`);
+      ? new PgAdapterError("CONNECTION_LOST", `Lost the connection to ${where} as ${why}`, options)
+      : new PgAdapterError("CONNECT_FAILED", `Cannot connect to ${where} as ${why}`, options);
   }
 
   #connectError(fault: unknown): PgAdapterError {
@@ -260,4 +263,9 @@ export class Session {
       { cause: fault },
     );
   }
+}
+
+/** Whether the server refused a statement and goes on; everything else (FATAL, the socket) ends the connection. */
+function isRefusal(fault: unknown): boolean {
+  return fault instanceof Error && "severity" in fault && fault.severity === "ERROR";
 }

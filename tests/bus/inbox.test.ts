@@ -1,0 +1,132 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Inbox } from "../../src/bus/inbox.ts";
+import type { PgAdapterError } from "../../src/errors.ts";
+import { encodeFrame, type FrameHead, MAX_BODY_BYTES } from "../../src/wire/frame.ts";
+import { encodeMessage, MalformedMessage, type Message } from "../../src/wire/message.ts";
+
+const OWN = "0000000000000000";
+const OTHER = "1111111111111111";
+
+function setUp(maxPayload = 1_000_000) {
+  const messages: [string | undefined, Message][] = [];
+  const errors: PgAdapterError[] = [];
+  let echoes = 0;
+  let refuse: Error | undefined;
+  const inbox = new Inbox(OWN, maxPayload, {
+    message(uid, message) {
+      if (refuse !== undefined && message.value === "refuse") throw refuse;
+      messages.push([uid, message]);
+    },
+    echo: () => echoes++,
+    error: (error) => errors.push(error),
+  });
+  return {
+    inbox,
+    messages,
+    errors,
+    echoes: () => echoes,
+    refuse: (fault: Error) => refuse = fault,
+    values: () => messages.map(([, { value }]) => value),
+  };
+}
+
+function frame(sequence: number, values: unknown[], more: Partial<FrameHead> = {}): string {
+  const records = values.map((value) => encodeMessage({ type: 4, nsp: "/", value })).join("");
+  return encodeFrame({ kind: "r", uid: OTHER, sequence, previous: sequence - 1, ...more }, records);
+}
+
+test("each message of each frame is told, in order", () => {
+  const { inbox, values, messages } = setUp();
+  inbox.receive(frame(1, ["a", "b"]));
+  inbox.receive(frame(2, ["c"]));
+  assert.deepEqual(values(), ["a", "b", "c"]);
+  assert.ok(messages.every(([uid]) => uid === OTHER));
+});
+
+test("a frame that was received is not told again", () => {
+  const { inbox, values } = setUp();
+  for (const sequence of [1, 2, 1, 2, 3, 3]) inbox.receive(frame(sequence, [sequence]));
+  assert.deepEqual(values(), [1, 2, 3]);
+  assert.equal(inbox.stats.duplicates, 3);
+});
+
+test("senders do not share sequence numbers, and emitters have no order over all that they send", () => {
+  const { inbox, values } = setUp();
+  inbox.receive(frame(5, ["a"]));
+  inbox.receive(frame(1, ["b"], { uid: "2222222222222222" }));
+  const emitter = (sequence: number, value: string) =>
+    encodeFrame(
+      { kind: "r", uid: "3333333333333333", sequence },
+      encodeMessage({ type: 4, nsp: "/", value }),
+    );
+  inbox.receive(emitter(2, "c"));
+  inbox.receive(emitter(1, "d"));
+  assert.deepEqual(values(), ["a", "b", "c", "d"]);
+});
+
+test("an own frame is an echo and nothing more", () => {
+  const { inbox, echoes, messages } = setUp();
+  inbox.receive(frame(1, ["a"], { uid: OWN }));
+  assert.equal(echoes(), 1);
+  assert.deepEqual(messages, []);
+});
+
+test("chunks are put together, also when one of them comes twice", () => {
+  const { inbox, values } = setUp();
+  const long = "x".repeat(2 * MAX_BODY_BYTES);
+  const record = encodeMessage({ type: 4, nsp: "/", value: long });
+  const third = Math.ceil(record.length / 3);
+  const chunks = [0, 1, 2].map((index) =>
+    encodeFrame(
+      { kind: "c", uid: OTHER, sequence: index + 1, previous: index, chunk: { index, count: 3 } },
+      record.slice(index * third, (index + 1) * third),
+    )
+  );
+  for (const chunk of [chunks[0]!, chunks[1]!, chunks[1]!, chunks[2]!]) inbox.receive(chunk);
+  assert.deepEqual(values(), [long]);
+});
+
+test("a record whose beginning was not heard is passed over, without an error", () => {
+  const { inbox, values, errors } = setUp();
+  inbox.receive(
+    encodeFrame(
+      { kind: "c", uid: OTHER, sequence: 4, previous: 3, chunk: { index: 1, count: 2 } },
+      "rest",
+    ),
+  );
+  inbox.receive(frame(5, ["next"]));
+  assert.deepEqual(values(), ["next"]);
+  assert.deepEqual(errors, []);
+  assert.equal(inbox.stats.incomplete, 1);
+});
+
+test("a record of more chunks than maxPayload allows is refused at its first chunk", () => {
+  const { inbox, errors } = setUp(1_000);
+  inbox.receive(
+    encodeFrame({
+      kind: "c",
+      uid: OTHER,
+      sequence: 1,
+      previous: 0,
+      chunk: { index: 0, count: 9_999_999 },
+    }, "x"),
+  );
+  assert.deepEqual(errors.map(({ code }) => code), ["MALFORMED_MESSAGE"]);
+});
+
+test("a message that is refused does not take its neighbours with it", () => {
+  const { inbox, values, errors, refuse } = setUp();
+  refuse(new MalformedMessage("Cannot read it"));
+  inbox.receive(frame(1, ["a", "refuse", "b"]));
+  assert.deepEqual(values(), ["a", "b"]);
+  assert.equal(errors.length, 1);
+});
+
+test("a frame of another version is one clear error", () => {
+  const { inbox, errors } = setUp();
+  for (let i = 0; i < 10; i++) inbox.receive(`2${frame(i + 1, ["a"]).slice(1)}`);
+  assert.deepEqual(errors.map(({ code }) => code), ["WIRE_VERSION"]);
+  assert.match(errors[0]!.message, /version "2".*version "1"/);
+  assert.equal(inbox.stats.malformed, 10);
+});

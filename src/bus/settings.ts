@@ -105,8 +105,13 @@ function parse(given: string | URL | undefined): unknown {
       return uri === undefined ? postgres(options).options : postgres(uri, options).options;
     };
     const options = read({});
-    const user = options.user && options.user !== "unknown" ? undefined : userName();
-    return user === undefined ? options : read({ user });
+    if (options.user && options.user !== "unknown") return options;
+    const user = userName();
+    if (user !== undefined) return read({ user });
+    if (options.user) return options;
+    throw new TypeError(
+      "it names no user, and that of the operating system is not known (Deno tells with --allow-sys)",
+    );
   } catch (cause) {
     throw invalid(uri ?? "", messageOf(cause), cause);
   }

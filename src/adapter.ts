@@ -73,11 +73,7 @@ export class NamespaceAdapter extends ClusterAdapter {
     (this as unknown as { encoder: PacketEncoder }).encoder = this.#encoder;
     bus.membership.parser = this.#encoder.parserId ?? "";
     if (bus.roomChannels !== undefined) {
-      this.on("delete-room", (room: Room) => {
-        if (!hasFormOfSocketId(String(room))) {
-          bus.leaveRoom(this.#roomChannel(room), nsp.name, room);
-        }
-      });
+      this.on("delete-room", (room: Room) => this.#leaveRoom(room));
     }
     // socket.io itself calls it from 4.8.2 on only.
     this.init();
@@ -98,7 +94,7 @@ export class NamespaceAdapter extends ClusterAdapter {
    * @returns A promise that settles when that is done, and never rejects.
    */
   override async close(): Promise<void> {
-    for (const room of this.rooms.keys()) this.emit("delete-room", room);
+    for (const room of this.rooms.keys()) this.#leaveRoom(room);
     await this.#bus.detach(this.#nsp.name, this.#route);
   }
 
@@ -151,10 +147,24 @@ export class NamespaceAdapter extends ClusterAdapter {
     clientCountCallback: (clientCount: number) => void,
     ack: (...args: unknown[]) => void,
   ): void {
-    // The base class sends and delivers it; what cannot be encoded must not get that far.
-    this.#encodeOnce(Object.assign(packet as Packet, { nsp: this.#nsp.name }));
+    // Each server gives the packet an id of its own, so it travels without one, and is decoded there.
+    const parts = this.#encodeOnce(Object.assign(packet as Packet, { nsp: this.#nsp.name }));
     this.#encoder.forget();
-    super.broadcastWithAck(packet, opts, clientCountCallback, ack);
+    if (!opts.flags?.local) {
+      const requestId = this.#bus.acknowledgements.open(
+        { clientCount: clientCountCallback, ack },
+        opts.flags?.timeout ?? this.#bus.options.requestsTimeout,
+      );
+      this.#publish({
+        type: MessageType.BROADCAST,
+        requestId,
+        ...selection(opts),
+        ...this.#flagged(opts.flags),
+        ...this.#parsed(),
+        parts,
+      });
+    }
+    Adapter.prototype.broadcastWithAck.call(this, packet, opts, clientCountCallback, ack);
   }
 
   /** Makes sockets join rooms: those of this server at once. */
@@ -297,9 +307,9 @@ export class NamespaceAdapter extends ClusterAdapter {
         return this.#bus.requests.answer(requester(uid), message.requestId ?? "", answer);
       }
       case MessageType.BROADCAST_CLIENT_COUNT:
-        return this.#receiveResponse(uid, message, { clientCount: Number(message.value) });
+        return this.#bus.acknowledgements.clientCount(message.requestId ?? "", countOf(message));
       case MessageType.BROADCAST_ACK:
-        return this.#receiveResponse(uid, message, { packet: argsOf(message)[0] });
+        return this.#bus.acknowledgements.ack(message.requestId ?? "", argsOf(message)[0]);
       default:
         throw new MalformedMessage(
           `Cannot read a message of type ${message.type} as it has a namespace`,
@@ -307,29 +317,15 @@ export class NamespaceAdapter extends ClusterAdapter {
     }
   }
 
-  /** Called by the base class for what it sends itself: broadcasts with acknowledgements. */
-  // deno-lint-ignore require-await -- a throw must become a rejection
-  protected override async doPublish(message: ClusterMessage): Promise<string> {
-    if (message.type as number !== MessageType.BROADCAST) return "";
-    const { packet, opts, requestId } =
-      (message as Extract<ClusterMessage, { data: { packet: unknown; opts: unknown } }>).data as {
-        packet: Packet;
-        opts: ReturnType<typeof listed>;
-        requestId: string;
-      };
-    // Each server gives the packet an id of its own, so it travels without one, and is decoded there.
-    const parts = this.#encodeOnce({ type: packet.type, nsp: this.#nsp.name, data: packet.data });
-    this.#encoder.forget();
-    this.#publish({
-      type: MessageType.BROADCAST,
-      requestId,
-      rooms: opts.rooms,
-      except: opts.except,
-      ...this.#flagged(opts.flags),
-      ...this.#parsed(),
-      parts,
-    });
-    return "";
+  /** The base class sends nothing by itself: all that does is overridden here. A later version of it might. */
+  protected override doPublish(message: ClusterMessage): Promise<string> {
+    this.#bus.report(
+      new PgAdapterError(
+        "PUBLISH_FAILED",
+        `Cannot publish a message of type ${message.type} as this version of socket.io-adapter is not known`,
+      ),
+    );
+    return Promise.resolve("");
   }
 
   /** Called by the base class for its answers: they go to who asked, and nobody else. */
@@ -367,6 +363,11 @@ export class NamespaceAdapter extends ClusterAdapter {
       }
     }
     this.#bus.answer(requesterUid, message);
+  }
+
+  #leaveRoom(room: Room): void {
+    if (this.#bus.roomChannels === undefined || hasFormOfSocketId(String(room))) return;
+    this.#bus.leaveRoom(this.#roomChannel(room), this.#nsp.name, room);
   }
 
   #roomChannel(room: Room): string {
@@ -494,19 +495,6 @@ export class NamespaceAdapter extends ClusterAdapter {
       data: { requestId, packet },
     } as ClusterMessage);
   }
-
-  #receiveResponse(
-    uid: string | undefined,
-    message: Message,
-    data: { clientCount: number } | { packet: unknown },
-  ): void {
-    this.onResponse({
-      type: message.type as number,
-      uid: requester(uid),
-      nsp: this.#nsp.name,
-      data: { requestId: message.requestId ?? "", ...data },
-    } as ClusterResponse);
-  }
 }
 
 /** Who a message is for, as it travels. */
@@ -529,6 +517,11 @@ function listed(message: Message): { rooms: Room[]; except: Room[]; flags: Broad
 function requester(uid: string | undefined): string {
   if (uid === undefined) throw new MalformedMessage("Cannot answer a plain message");
   return uid;
+}
+
+function countOf({ value }: Message): number {
+  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value;
+  throw new MalformedMessage("Cannot read a count of clients as it is no whole number");
 }
 
 function argsOf(message: Message): unknown[] {

@@ -9,6 +9,7 @@ import type { ResolvedOptions } from "../options.ts";
 import { clusterChannel, namespaceChannel, privateChannel } from "../wire/channel.ts";
 import { createUid } from "../wire/frame.ts";
 import { MalformedMessage, type Message } from "../wire/message.ts";
+import { Acknowledgements } from "./acknowledgements.ts";
 import { type Deferred, deferred, withDeadline } from "./deadline.ts";
 import { Inbox, type InboxStats } from "./inbox.ts";
 import { Listener } from "./listener.ts";
@@ -65,6 +66,8 @@ export class Bus {
   readonly options: ResolvedOptions;
   /** The requests of this process to others. */
   readonly requests: Requests = new Requests();
+  /** The broadcasts of this process that wait for acknowledgements of others' clients. */
+  readonly acknowledgements: Acknowledgements = new Acknowledgements();
   /** The other processes. */
   readonly membership: Membership;
   /** The channels of rooms, in dynamic mode. */
@@ -289,6 +292,7 @@ export class Bus {
     }
     this.#phase = "closed";
     this.requests.close();
+    this.acknowledgements.close();
     await Promise.all([this.#publisher.close(), this.#listener.close()]);
     this.#attempt?.reject(
       new PgAdapterError("CLOSED", "Cannot get ready as the adapter was closed"),

@@ -114,6 +114,8 @@ export class Membership {
 
   /** Says hello to all, who answer with their state. */
   hello(): void {
+    // Who misses the hello must see from the next heartbeat that there was a change.
+    if (this.#opened.size + this.#closed.size > 0) this.#version++;
     this.#opened.clear();
     this.#closed.clear();
     this.#send({ type: MessageType.INITIAL_HEARTBEAT, value: this.#state() });

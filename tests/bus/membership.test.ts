@@ -75,6 +75,18 @@ test("who missed that a namespace was opened or closed learns it from the next h
   assert.ok(told.includes("b: a closed /old"));
 });
 
+test("who missed the hello learns what was opened just before it, too", async () => {
+  const { member, deliver, queue } = cluster(["a", "b"]);
+  member("a").hello();
+  await deliver();
+  member("a").open("/");
+  member("a").hello();
+  queue.length = 0;
+  member("a").heartbeat();
+  await deliver();
+  assert.deepEqual(member("b").having("/"), ["a"]);
+});
+
 test("namespaces that open and close in one tick are one message", async () => {
   const { member, queue } = cluster(["a", "b"]);
   for (let i = 0; i < 1_000; i++) member("a").open(`/${i}`);

@@ -1,0 +1,51 @@
+/**
+ * Broadcasts of this process that wait for acknowledgements of clients of other servers. Nobody says when the last one
+ * has come, so each waits until its time is up.
+ */
+
+/** Who is told of the answers. */
+export interface AcknowledgementCallbacks {
+  /** A server has sent the packet to so many clients. */
+  clientCount(count: number): void;
+  /** A client has answered. */
+  ack(answer: unknown): void;
+}
+
+interface Waiting extends AcknowledgementCallbacks {
+  timer: ReturnType<typeof setTimeout>;
+}
+
+/** The broadcasts that wait. */
+export class Acknowledgements {
+  readonly #waiting: Map<string, Waiting> = new Map();
+  #count = 0;
+
+  /**
+   * Waits for answers.
+   *
+   * @param timeout Milliseconds.
+   * @returns The id that answers carry.
+   */
+  open(callbacks: AcknowledgementCallbacks, timeout: number): string {
+    const id = (++this.#count).toString(36);
+    const timer = setTimeout(() => this.#waiting.delete(id), timeout);
+    this.#waiting.set(id, { ...callbacks, timer });
+    return id;
+  }
+
+  /** Takes the count of clients of a server; one that nobody waits for is ignored. */
+  clientCount(id: string, count: number): void {
+    this.#waiting.get(id)?.clientCount(count);
+  }
+
+  /** Takes the answer of a client; one that nobody waits for is ignored. */
+  ack(id: string, answer: unknown): void {
+    this.#waiting.get(id)?.ack(answer);
+  }
+
+  /** Stops waiting. */
+  close(): void {
+    for (const { timer } of this.#waiting.values()) clearTimeout(timer);
+    this.#waiting.clear();
+  }
+}

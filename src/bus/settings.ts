@@ -118,9 +118,10 @@ function parse(given: string | URL | undefined): unknown {
 }
 
 function invalid(uri: string, why: string, cause?: unknown): PgAdapterError {
-  // The driver's URL error repeats its input, password included.
-  const safe = why.includes("//") ? "it is no valid URL" : why;
-  const options = cause === undefined || messageOf(cause) !== safe ? undefined : { cause };
+  // URL's own error repeats its input, password included, in its message or beside it.
+  const isUrlError = cause instanceof Error && ("input" in cause || why.includes("//"));
+  const safe = isUrlError ? "it is no valid URL" : why;
+  const options = cause === undefined || isUrlError ? undefined : { cause };
   return new PgAdapterError(
     "INVALID_URI",
     `Cannot read the connection string "${

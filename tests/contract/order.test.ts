@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createCluster } from "../support/cluster.ts";
+import { createCluster, knowEachOther } from "../support/cluster.ts";
 import { test } from "../support/test.ts";
 
 /** A generator of the same numbers in every run, so that a failure can be repeated. */
@@ -42,6 +42,7 @@ test("order holds over namespaces and rooms, in both subscription modes", async 
       cluster.client(i).on("n", (n: number) => seen.push(n));
       await cluster.socket(i).join(["a", "b"]);
     }
+    for (const nsp of ["/one", "/two"]) await knowEachOther(cluster.servers, nsp);
     const random = numbers(7);
     const filler = "x".repeat(30_000);
     for (let n = 0; n < 600; n++) {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createCluster } from "../support/cluster.ts";
+import { createCluster, knowEachOther } from "../support/cluster.ts";
 import { test } from "../support/test.ts";
 import { within } from "../support/wait.ts";
 
@@ -25,6 +25,7 @@ test("serverSideEmit() goes to its namespace alone, and to no client", async (t)
     cluster.io(i).on("hello", () => seen.push(`${i} main`));
     cluster.io(i).of("/other").on("hello", () => seen.push(`${i} other`));
   }
+  await knowEachOther(cluster.servers, "/other");
   cluster.io(2).of("/other").serverSideEmit("hello");
   assert.deepEqual(await cluster.receivers("hello"), []);
   assert.deepEqual(seen.sort(), ["0 other", "1 other"]);

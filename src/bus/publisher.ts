@@ -8,7 +8,7 @@ import { type Notification, type Outgoing, outgoing, packFrames } from "../wire/
 import { encodeMessage, maxRecordLength, type Message } from "../wire/message.ts";
 import { MAX_NOTIFICATIONS, notifyParameters, notifyText } from "../wire/statement.ts";
 import { backoffMs } from "./backoff.ts";
-import { type Deferred, deferred } from "./deadline.ts";
+import { deferred } from "./deadline.ts";
 import { Link, type LinkEvents } from "./link.ts";
 import type { SessionLimits } from "./session.ts";
 import type { ConnectionSettings } from "./settings.ts";
@@ -45,11 +45,13 @@ export class Publisher {
   readonly #events: PublisherEvents;
   readonly #link: Link;
   readonly #previous: Map<string, number> = new Map();
-  readonly #flushed: Deferred<void>[] = [];
+  readonly #flushes: { until: number; resolve: () => void }[] = [];
   /** What waits, in order, from `#head` on. */
   #queue: Outgoing[] = [];
   #head = 0;
   #queuedBytes = 0;
+  /** How many messages have left the queue so far. */
+  #taken = 0;
   /** Frames that have their sequence numbers and are not known to be committed. */
   #unconfirmed: Notification[] = [];
   #sequence = 0;
@@ -105,7 +107,19 @@ export class Publisher {
   /** Queues a message. Never throws, never waits. */
   publish(channel: string, message: Message): void {
     if (this.#closed) return;
-    const item = outgoing(channel, encodeMessage(message));
+    let item: Outgoing;
+    try {
+      item = outgoing(channel, encodeMessage(message));
+    } catch (cause) {
+      // Packets are encoded by now; rooms can be anything.
+      return this.#events.error(
+        new PgAdapterError(
+          "NOT_ENCODABLE",
+          `Cannot encode a message for other servers: ${messageOf(cause)}`,
+          { cause },
+        ),
+      );
+    }
     if (item.bytes > this.#maxRecord) {
       return this.#events.error(
         new PgAdapterError(
@@ -124,9 +138,9 @@ export class Publisher {
   /** Settles when all that was published before is committed. */
   flush(): Promise<void> {
     if (this.#isIdle) return Promise.resolve();
-    const flushed = deferred<void>();
-    this.#flushed.push(flushed);
-    return flushed.promise;
+    const { promise, resolve } = deferred<void>();
+    this.#flushes.push({ until: this.#taken + this.#queue.length - this.#head, resolve });
+    return promise;
   }
 
   /** Closes the connection; what is still queued is lost. */
@@ -136,15 +150,18 @@ export class Publisher {
     await this.#link.close();
     this.#queue = [];
     this.#head = 0;
-    this.#settleFlushed();
+    this.#settleFlushes(Infinity);
   }
 
   get #isIdle(): boolean {
     return this.#head === this.#queue.length && this.#unconfirmed.length === 0;
   }
 
-  #settleFlushed(): void {
-    for (const flushed of this.#flushed.splice(0)) flushed.resolve();
+  /** Those who wait for messages up to this one, which is committed or dropped. */
+  #settleFlushes(until: number): void {
+    while (this.#flushes.length > 0 && this.#flushes[0]!.until <= until) {
+      this.#flushes.shift()!.resolve();
+    }
   }
 
   /** At the end of the current run of the application's code, so that a burst shares statements. */
@@ -168,6 +185,8 @@ export class Publisher {
         const batch = this.#unconfirmed.slice(0, statementSize(this.#unconfirmed.length));
         try {
           await session.query(notifyText(batch.length), notifyParameters(batch));
+          this.stats.statements++;
+          this.stats.frames += batch.length;
         } catch (fault) {
           // The next session sends it again.
           if (fault instanceof PgAdapterError) return;
@@ -176,10 +195,8 @@ export class Publisher {
         }
         this.#refusals = 0;
         this.#unconfirmed.splice(0, batch.length);
-        this.stats.statements++;
-        this.stats.frames += batch.length;
+        if (this.#unconfirmed.length === 0) this.#settleFlushes(this.#taken);
       }
-      if (this.#isIdle) this.#settleFlushed();
     } finally {
       this.#busy = false;
     }
@@ -193,6 +210,7 @@ export class Publisher {
     }
     const items = this.#queue.slice(this.#head, end);
     this.#head = end;
+    this.#taken += items.length;
     // Moving the rest to the front each time would make a long queue slow.
     if (this.#head * 2 > this.#queue.length) {
       this.#queue = this.#queue.slice(this.#head);
@@ -219,6 +237,7 @@ export class Publisher {
   #shrink(): void {
     while (this.#queuedBytes > this.#maxBuffer && this.#head < this.#queue.length - 1) {
       this.#queuedBytes -= this.#queue[this.#head++]!.bytes;
+      this.#taken++;
       this.stats.dropped++;
       if (this.#overflowed) continue;
       this.#overflowed = true;

@@ -2,7 +2,8 @@
 declare const Buffer: { byteLength(text: string): number } | undefined;
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder();
+// Without the option a piece that starts with U+FEFF would lose it, as a mark of the order of bytes.
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** How many bytes a text has as UTF-8, without making them. */
 export function utf8Length(text: string): number {

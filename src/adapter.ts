@@ -21,8 +21,15 @@ import {
   type Parser,
 } from "./packet_encoder.ts";
 import { hasFormOfSocketId, namespaceChannel, roomChannel } from "./wire/channel.ts";
-import { type Flags, MalformedMessage, type Message, MessageType, rooms } from "./wire/message.ts";
-import { byteLength, decodeArgs, encodeArgs, type Part } from "./wire/packet.ts";
+import {
+  argsOf,
+  type Flags,
+  MalformedMessage,
+  type Message,
+  MessageType,
+  rooms,
+} from "./wire/message.ts";
+import { byteLength, encodeArgs, type Part } from "./wire/packet.ts";
 import { checkEventName, RESERVED_SERVER_EVENTS } from "./wire/plain.ts";
 
 /** The slice of Socket.IO's `Namespace` that an adapter uses. */
@@ -99,8 +106,9 @@ export class NamespaceAdapter extends ClusterAdapter {
   }
 
   /** How many servers of the cluster have this namespace, this one included. */
-  override serverCount(): Promise<number> {
-    return Promise.resolve(1 + this.#bus.membership.having(this.#nsp.name).length);
+  override async serverCount(): Promise<number> {
+    await this.#bus.acquainted();
+    return 1 + this.#bus.membership.having(this.#nsp.name).length;
   }
 
   /**
@@ -128,10 +136,11 @@ export class NamespaceAdapter extends ClusterAdapter {
   override broadcast(packet: object, opts: BroadcastOptions): Promise<void> {
     const parts = this.#encodeOnce(Object.assign(packet as Packet, { nsp: this.#nsp.name }));
     try {
+      // Publishing only queues. It comes first, so that what listeners of the application emit meanwhile comes after it.
+      if (!opts.flags?.local && !isForNobody(opts)) this.#publishPacket(parts, opts);
       Adapter.prototype.broadcast.call(this, packet, opts);
     } finally {
       this.#encoder.forget();
-      if (!opts.flags?.local) this.#publishPacket(parts, opts);
     }
     return Promise.resolve();
   }
@@ -169,21 +178,20 @@ export class NamespaceAdapter extends ClusterAdapter {
 
   /** Makes sockets join rooms: those of this server at once. */
   override addSockets(opts: BroadcastOptions, rooms: string[]): Promise<void> {
-    Adapter.prototype.addSockets.call(this, opts, rooms);
     this.#publishUnlessLocal(opts, { type: MessageType.SOCKETS_JOIN, value: rooms });
+    Adapter.prototype.addSockets.call(this, opts, rooms);
     return Promise.resolve();
   }
 
   /** Makes sockets leave rooms: those of this server at once. */
   override delSockets(opts: BroadcastOptions, rooms: string[]): Promise<void> {
-    Adapter.prototype.delSockets.call(this, opts, rooms);
     this.#publishUnlessLocal(opts, { type: MessageType.SOCKETS_LEAVE, value: rooms });
+    Adapter.prototype.delSockets.call(this, opts, rooms);
     return Promise.resolve();
   }
 
   /** Disconnects sockets: those of this server at once. */
   override disconnectSockets(opts: BroadcastOptions, close: boolean): Promise<void> {
-    // Published first, so that what the application emits on a disconnection comes after it everywhere.
     this.#publishUnlessLocal(opts, { type: MessageType.DISCONNECT_SOCKETS, value: close === true });
     Adapter.prototype.disconnectSockets.call(this, opts, close);
     return Promise.resolve();
@@ -197,7 +205,8 @@ export class NamespaceAdapter extends ClusterAdapter {
   // deno-lint-ignore no-explicit-any -- the signature of socket.io-adapter
   override async fetchSockets(opts: BroadcastOptions): Promise<any[]> {
     const local: unknown[] = await Adapter.prototype.fetchSockets.call(this, opts);
-    if (opts.flags?.local) return local;
+    if (opts.flags?.local || isForNobody(opts)) return local;
+    await this.#bus.acquainted();
     const { membership, requests, options } = this.#bus;
     const timeout = opts.flags?.timeout ?? options.requestsTimeout;
     return await new Promise((resolve, reject) => {
@@ -251,17 +260,23 @@ export class NamespaceAdapter extends ClusterAdapter {
       answer(tooLarge, []);
       return Promise.resolve();
     }
-    const { membership, requests, options } = this.#bus;
-    const requestId = requests.open(
-      `serverSideEmit("${String(packet[0])}")`,
-      this.#nsp.name,
-      membership.having(this.#nsp.name),
-      options.requestsTimeout,
-      answer,
-    );
-    if (requestId !== undefined) {
-      this.#publish({ type: MessageType.SERVER_SIDE_EMIT, requestId, parts });
-    }
+    const ask = () => {
+      const { membership, requests, options } = this.#bus;
+      const requestId = requests.open(
+        `serverSideEmit("${String(packet[0])}")`,
+        this.#nsp.name,
+        membership.having(this.#nsp.name),
+        options.requestsTimeout,
+        answer,
+      );
+      if (requestId !== undefined) {
+        this.#publish({ type: MessageType.SERVER_SIDE_EMIT, requestId, parts });
+      }
+    };
+    const acquainted = this.#bus.acquainted();
+    // At once where it can be, so that it keeps its place among events.
+    if (acquainted !== undefined) return acquainted.then(ask);
+    ask();
     return Promise.resolve();
   }
 
@@ -299,17 +314,6 @@ export class NamespaceAdapter extends ClusterAdapter {
           nsp: this.#nsp.name,
           data: { requestId: message.requestId ?? "", opts: listed(message) },
         } as ClusterMessage);
-      case MessageType.FETCH_SOCKETS_RESPONSE:
-      case MessageType.SERVER_SIDE_EMIT_RESPONSE: {
-        const answer = typeof message.value === "string"
-          ? { ok: false as const, error: message.value }
-          : { ok: true as const, value: argsOf(message) };
-        return this.#bus.requests.answer(requester(uid), message.requestId ?? "", answer);
-      }
-      case MessageType.BROADCAST_CLIENT_COUNT:
-        return this.#bus.acknowledgements.clientCount(message.requestId ?? "", countOf(message));
-      case MessageType.BROADCAST_ACK:
-        return this.#bus.acknowledgements.ack(message.requestId ?? "", argsOf(message)[0]);
       default:
         throw new MalformedMessage(
           `Cannot read a message of type ${message.type} as it has a namespace`,
@@ -382,7 +386,7 @@ export class NamespaceAdapter extends ClusterAdapter {
   }
 
   #publishUnlessLocal(opts: BroadcastOptions, message: Message): void {
-    if (!opts.flags?.local) this.#publish({ ...message, ...selection(opts) });
+    if (!opts.flags?.local && !isForNobody(opts)) this.#publish({ ...message, ...selection(opts) });
   }
 
   #publishPacket(parts: Part[], opts: BroadcastOptions): void {
@@ -411,12 +415,7 @@ export class NamespaceAdapter extends ClusterAdapter {
 
   /** A broadcast to one room travels on the channel of that room, where all servers listen to theirs. */
   #channelOf(opts: BroadcastOptions): string {
-    if (
-      this.#bus.roomChannels === undefined || opts.rooms.size !== 1 ||
-      !this.#bus.membership.allHaveRoomChannels
-    ) {
-      return this.channel;
-    }
+    if (opts.rooms.size !== 1 || !this.#bus.usesRoomChannels) return this.channel;
     const [room] = opts.rooms as Set<Room>;
     return hasFormOfSocketId(String(room)) ? this.channel : this.#roomChannel(room!);
   }
@@ -426,8 +425,8 @@ export class NamespaceAdapter extends ClusterAdapter {
     if (volatile === undefined && compress === undefined) return {};
     return {
       flags: {
-        ...volatile !== undefined && { volatile },
-        ...compress !== undefined && { compress },
+        ...volatile !== undefined && { volatile: Boolean(volatile) },
+        ...compress !== undefined && { compress: Boolean(compress) },
       },
     };
   }
@@ -497,9 +496,18 @@ export class NamespaceAdapter extends ClusterAdapter {
   }
 }
 
-/** Who a message is for, as it travels. */
+/** Who a message is for, as it travels. Rooms that are no names (`undefined`) have no members. */
 function selection(opts: BroadcastOptions): { rooms: Room[]; except: Room[] } {
-  return { rooms: [...opts.rooms], except: [...opts.except ?? []] };
+  return { rooms: [...opts.rooms].filter(isRoom), except: [...opts.except ?? []].filter(isRoom) };
+}
+
+/** Whether rooms are given, and none of them can have members: without them the message would be for everyone. */
+function isForNobody(opts: BroadcastOptions): boolean {
+  return opts.rooms.size > 0 && ![...opts.rooms].some(isRoom);
+}
+
+function isRoom(room: unknown): boolean {
+  return typeof room === "string" || typeof room === "number";
 }
 
 /** Who a message is for, as an adapter wants it. */
@@ -517,19 +525,6 @@ function listed(message: Message): { rooms: Room[]; except: Room[]; flags: Broad
 function requester(uid: string | undefined): string {
   if (uid === undefined) throw new MalformedMessage("Cannot answer a plain message");
   return uid;
-}
-
-function countOf({ value }: Message): number {
-  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value;
-  throw new MalformedMessage("Cannot read a count of clients as it is no whole number");
-}
-
-function argsOf(message: Message): unknown[] {
-  try {
-    return decodeArgs(message.parts ?? []);
-  } catch (cause) {
-    throw new MalformedMessage(messageOf(cause), { cause });
-  }
 }
 
 function notEncodable(what: string, cause: unknown): PgAdapterError {

@@ -8,13 +8,14 @@ import type { Events } from "../events.ts";
 import type { ResolvedOptions } from "../options.ts";
 import { clusterChannel, namespaceChannel, privateChannel } from "../wire/channel.ts";
 import { createUid } from "../wire/frame.ts";
-import { MalformedMessage, type Message } from "../wire/message.ts";
+import { argsOf, countOf, MalformedMessage, type Message, MessageType } from "../wire/message.ts";
 import { Acknowledgements } from "./acknowledgements.ts";
 import { type Deferred, deferred, withDeadline } from "./deadline.ts";
 import { Inbox, type InboxStats } from "./inbox.ts";
 import { Listener } from "./listener.ts";
 import { Membership } from "./membership.ts";
 import { type Place, Places } from "./places.ts";
+import { Presence } from "./presence.ts";
 import { Publisher, type PublisherStats } from "./publisher.ts";
 import { Requests } from "./requests.ts";
 import { RoomChannels } from "./room_channels.ts";
@@ -55,6 +56,12 @@ export interface PgAdapterStats {
   queued: { messages: number; bytes: number };
 }
 
+/** How long others have to answer the first hello before the cluster counts as complete without them. */
+const PATIENCE_MS = 2_000;
+
+/** How long `close()` waits for a connection that is down, if something is queued. */
+const LAST_ATTEMPT_MS = 1_000;
+
 /** How often time limits are looked at, at least. */
 const MAX_TICK_MS = 1_000;
 
@@ -86,6 +93,10 @@ export class Bus {
   /** The failure that was told; until it works again the same one is not told again. */
   #told: PgAdapterError | undefined;
   #greeted = false;
+  #echoed = false;
+  #patience: ReturnType<typeof setTimeout> | undefined;
+  /** Settles when this process knows the others for the first time, or is closed. */
+  readonly #acquainted: Deferred<void> = deferred();
   #wasReady = false;
   #tick: ReturnType<typeof setTimeout> | undefined;
   #tickDue = 0;
@@ -106,6 +117,7 @@ export class Bus {
     const limits: SessionLimits = {
       connect: options.connectTimeout,
       statement: options.statementTimeout,
+      isOwn: true,
     };
     const error = (fault: PgAdapterError) => this.report(fault);
     const failed = (fault: PgAdapterError) => this.#failed(fault);
@@ -117,7 +129,8 @@ export class Bus {
     this.#publisher = new Publisher(
       this.uid,
       publish,
-      limits,
+      // What is given apart may be a pooler. One that passes LISTEN on gives a session to one client.
+      { ...limits, isOwn: options.publish === undefined },
       options.maxPayload,
       options.maxBuffer,
       {
@@ -127,7 +140,8 @@ export class Bus {
         error,
       },
     );
-    this.#listener = new Listener(this.uid, this.#privateChannel, listen, limits, {
+    const presence = new Presence(options.prefix);
+    this.#listener = new Listener(this.uid, presence, this.#privateChannel, listen, limits, {
       up: () => {
         this.#greeted = false;
         this.#greet();
@@ -141,9 +155,11 @@ export class Bus {
       options.heartbeatTimeout,
       options.subscriptionMode === "dynamic",
       {
-        nodeUp: (uid) => events.emit("node-up", uid),
-        nodeDown: (uid, why) => {
-          if (why === "left") this.#inbox.forget(uid);
+        nodeUp: (uid) => {
+          events.emit("node-up", uid);
+          this.#readyIfComplete();
+        },
+        nodeDown: (uid) => {
           this.requests.release(uid);
           events.emit("node-down", uid);
         },
@@ -232,6 +248,25 @@ export class Bus {
     if (!this.#places.hasRoom(channel)) this.roomChannels?.leave(channel);
   }
 
+  /**
+   * Whether this process knows the others.
+   *
+   * @returns Nothing when it does; otherwise a promise that settles when it does, is closed or that takes too long.
+   */
+  acquainted(): Promise<void> | undefined {
+    if (this.#wasReady || this.#closing !== undefined) return undefined;
+    const late = () => new Error("late");
+    // Late, it goes by those whom it knows: nobody.
+    return withDeadline(this.#acquainted.promise, this.options.requestsTimeout, late).catch(
+      () => {},
+    );
+  }
+
+  /** Whether a broadcast to a room may travel on the channel of the room: all processes listen to theirs. */
+  get usesRoomChannels(): boolean {
+    return this.roomChannels !== undefined && this.#wasReady && this.membership.allHaveRoomChannels;
+  }
+
   /** Sends a message on a channel. Never throws, never waits. */
   publish(channel: string, message: Message): void {
     if (this.#closing !== undefined) {
@@ -272,18 +307,22 @@ export class Bus {
 
   async #close(): Promise<void> {
     clearTimeout(this.#tick);
-    const wasStarted = this.#phase !== "idle";
-    const isUp = this.#publisher.isUp;
-    if (wasStarted && isUp) {
+    clearTimeout(this.#patience);
+    // What waits is sent even by an adapter that is still connecting, but a database that is away holds nobody up.
+    const { isUp } = this.#publisher;
+    if (this.#phase !== "idle" && (isUp || this.#publisher.queued.messages > 0)) {
       this.membership.goodbye();
+      const patience = isUp
+        ? this.options.closeTimeout
+        : Math.min(LAST_ATTEMPT_MS, this.options.closeTimeout);
       try {
         await withDeadline(
           this.#publisher.flush(),
-          this.options.closeTimeout,
+          patience,
           () =>
             new PgAdapterError(
               "PUBLISH_FAILED",
-              `Cannot flush within ${this.options.closeTimeout} ms: what was still queued is lost`,
+              `Cannot flush within ${patience} ms: what was still queued is lost`,
             ),
         );
       } catch (fault) {
@@ -293,6 +332,7 @@ export class Bus {
     this.#phase = "closed";
     this.requests.close();
     this.acknowledgements.close();
+    this.#acquainted.resolve();
     await Promise.all([this.#publisher.close(), this.#listener.close()]);
     this.#attempt?.reject(
       new PgAdapterError("CLOSED", "Cannot get ready as the adapter was closed"),
@@ -320,6 +360,8 @@ export class Bus {
       }
       return this.membership.receive(uid, message);
     }
+    // Answers are for who asked, whose namespace may be closed by now.
+    if (uid !== undefined && this.#receiveAnswer(uid, message)) return;
     const route = this.#routes.get(message.nsp);
     // Closed meanwhile, or a message that came on a channel of two names.
     if (route === undefined) return;
@@ -339,10 +381,36 @@ export class Bus {
     }
   }
 
-  /** Both connections are up: say hello; our own echo is what makes it ready. */
+  /** Whether it is an answer. What the application does with it may throw. */
+  #receiveAnswer(uid: string, message: Message): boolean {
+    const { requestId = "" } = message;
+    switch (message.type) {
+      case MessageType.FETCH_SOCKETS_RESPONSE:
+      case MessageType.SERVER_SIDE_EMIT_RESPONSE:
+        this.requests.answer(
+          uid,
+          requestId,
+          typeof message.value === "string"
+            ? { ok: false, error: message.value }
+            : { ok: true, value: argsOf(message) },
+        );
+        return true;
+      case MessageType.BROADCAST_CLIENT_COUNT:
+        this.acknowledgements.clientCount(requestId, countOf(message));
+        return true;
+      case MessageType.BROADCAST_ACK:
+        this.acknowledgements.ack(requestId, argsOf(message)[0]);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  /** Both connections are up: say hello. Its echo and the answers of the others are what makes it ready. */
   #greet(): void {
     if (this.#greeted || !this.#publisher.isUp || !this.#listener.isUp) return;
     this.#greeted = true;
+    this.#echoed = false;
     this.#lastEcho = performance.now();
     this.membership.hello();
     this.#heartbeatDue = this.#lastEcho + this.options.heartbeatInterval;
@@ -351,11 +419,28 @@ export class Bus {
 
   #echo(): void {
     this.#lastEcho = performance.now();
-    if (this.#phase === "ready" || !this.#greeted || this.#phase === "closed") return;
+    if (this.#echoed || !this.#greeted) return;
+    this.#echoed = true;
+    clearTimeout(this.#patience);
+    // Who holds a session and does not answer is starting, or dead without the server's knowing.
+    this.#patience = setTimeout(() => this.#becomeReady(), PATIENCE_MS);
+    this.#readyIfComplete();
+  }
+
+  #readyIfComplete(): void {
+    if (this.membership.nodes.length + 1 >= this.#listener.peers) this.#becomeReady();
+  }
+
+  #becomeReady(): void {
+    if (!this.#echoed || !this.#greeted || this.#phase === "ready" || this.#closing !== undefined) {
+      return;
+    }
+    clearTimeout(this.#patience);
     this.#phase = "ready";
     this.#told = undefined;
     this.#attempt?.resolve();
     this.#attempt = undefined;
+    this.#acquainted.resolve();
     if (this.#wasReady) return this.#events.emit("reconnect");
     this.#wasReady = true;
     this.#events.emit("ready");
@@ -381,7 +466,9 @@ export class Bus {
 
   /** Both connections are up and the hello has not come back: they do not lead to one database. */
   #expectEcho(now: number): void {
-    if (!this.#greeted || now - this.#lastEcho < this.options.statementTimeout) return;
+    if (!this.#greeted || this.#echoed || now - this.#lastEcho < this.options.statementTimeout) {
+      return;
+    }
     this.#lastEcho = now;
     this.#failed(
       new PgAdapterError(

@@ -110,11 +110,6 @@ export class Inbox {
     }
   }
 
-  /** Forgets a sender that will not be heard again. */
-  forget(uid: string): void {
-    this.#senders.delete(uid);
-  }
-
   #receiveFrame(frame: Frame): void {
     const sender = this.#senderOf(frame.uid);
     // Emitters have no order over all that they send: several connections of a pool may share one.

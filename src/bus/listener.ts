@@ -6,6 +6,7 @@ import { messageOf, PgAdapterError } from "../errors.ts";
 import { frameStart } from "../wire/frame.ts";
 import { type Deferred, deferred } from "./deadline.ts";
 import { Link, type LinkEvents } from "./link.ts";
+import type { Presence } from "./presence.ts";
 import type { Session, SessionLimits } from "./session.ts";
 import type { ConnectionSettings } from "./settings.ts";
 
@@ -24,6 +25,7 @@ interface Wanted {
 
 /** The connection that only listens. */
 export class Listener {
+  readonly #presence: Presence;
   readonly #probeChannel: string;
   readonly #probeStart: string;
   readonly #limits: SessionLimits;
@@ -36,19 +38,23 @@ export class Listener {
   #changed: Set<string> = new Set();
   #busy = false;
   #scheduled = false;
+  #peers = 0;
   #probe: { payload: string; heard: Deferred<void> } | undefined;
   #probes = 0;
 
   /**
+   * @param presence How the processes of the cluster are counted.
    * @param probeChannel A channel that only this process listens to.
    */
   constructor(
     uid: string,
+    presence: Presence,
     probeChannel: string,
     settings: ConnectionSettings,
     limits: SessionLimits,
     events: ListenerEvents,
   ) {
+    this.#presence = presence;
     this.#probeChannel = probeChannel;
     this.#probeStart = frameStart("p", uid);
     this.#limits = limits;
@@ -76,6 +82,11 @@ export class Listener {
   /** Whether it is connected and hears itself. */
   get isUp(): boolean {
     return this.#link.phase === "up";
+  }
+
+  /** How many processes of the cluster were there when it connected, this one included. */
+  get peers(): number {
+    return this.#peers;
   }
 
   /** How many channels are wanted. */
@@ -164,8 +175,10 @@ export class Listener {
   async #prepare(session: Session): Promise<void> {
     this.#changed = new Set();
     const channels = [...this.#wanted.keys()];
+    await this.#presence.take(session);
     await session.query(listenText([this.#probeChannel, ...channels], []));
     await this.#hearItself(session);
+    this.#peers = await this.#presence.count(session);
     this.#listening = new Set();
     this.#acknowledge(channels);
   }

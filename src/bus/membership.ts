@@ -77,7 +77,7 @@ export class Membership {
     return uids;
   }
 
-  /** Whether every other process listens to the channels of its rooms, so that a room's broadcast may go there. */
+  /** Whether every process that is known listens to the channels of its rooms. */
   get allHaveRoomChannels(): boolean {
     for (const node of this.#nodes.values()) if (!node.hasRoomChannels) return false;
     return true;

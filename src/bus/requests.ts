@@ -20,6 +20,7 @@ interface Request {
 export class Requests {
   readonly #open: Map<string, Request> = new Map();
   #count = 0;
+  #closed = false;
 
   /**
    * Opens a request.
@@ -28,7 +29,7 @@ export class Requests {
    * @param uids Who has to answer.
    * @param timeout Milliseconds.
    * @param done Called once: with all answers, or with an error and those that came.
-   * @returns The id of the request, or nothing when there is nobody to ask: `done` was called then.
+   * @returns The id of the request, or nothing when there is nobody to ask, or no way: `done` was called then.
    */
   open(
     what: string,
@@ -37,6 +38,10 @@ export class Requests {
     timeout: number,
     done: Request["done"],
   ): string | undefined {
+    if (this.#closed) {
+      done(closed(what), []);
+      return undefined;
+    }
     if (uids.length === 0) {
       done(null, []);
       return undefined;
@@ -81,15 +86,10 @@ export class Requests {
     }
   }
 
-  /** Ends all requests. */
+  /** Ends all requests, those that come yet included. */
   close(): void {
-    for (const [id, request] of this.#open) {
-      this.#settle(
-        id,
-        request,
-        new PgAdapterError("CLOSED", `Cannot complete ${request.what} as the adapter was closed`),
-      );
-    }
+    this.#closed = true;
+    for (const [id, request] of this.#open) this.#settle(id, request, closed(request.what));
   }
 
   #late(id: string, timeout: number): void {
@@ -119,4 +119,8 @@ export class Requests {
     clearTimeout(request.timer);
     request.done(error, request.answers);
   }
+}
+
+function closed(what: string): PgAdapterError {
+  return new PgAdapterError("CLOSED", `Cannot complete ${what} as the adapter was closed`);
 }

@@ -16,12 +16,14 @@ const NEVER_SECONDS = 1e6;
 /** How long a closing socket has to send its farewell. */
 const FAREWELL_MS = 250;
 
-/** Time limits of a session, in milliseconds. */
+/** What holds for a session: time limits in milliseconds, and whose it is. */
 export interface SessionLimits {
   /** For the socket, TLS and the first answer. */
   connect: number;
   /** For one statement. */
   statement: number;
+  /** Whether the session of the server is ours alone: not behind a pooler. */
+  isOwn: boolean;
 }
 
 /** What a session tells. */
@@ -35,7 +37,7 @@ export interface SessionEvents {
 export type Rows = Record<string, unknown>[];
 
 /**
- * Settings of the server for our sessions; those that it does not have are passed over. A listener that stops reading
+ * Settings of the server for our sessions, where they are ours alone (a pooler hands them on to others); those that it does not have are passed over. A listener that stops reading
  * would block every NOTIFY of the cluster, so the server is told to give up on it.
  */
 const SERVER_SETTINGS: readonly (readonly [name: string, value: string])[] = [
@@ -49,12 +51,15 @@ const SERVER_SETTINGS: readonly (readonly [name: string, value: string])[] = [
   ["synchronous_commit", "off"],
 ];
 
-const OPENING = `select pg_is_in_recovery() as standby, pg_encoding_to_char(encoding) as encoding,
-    pg_backend_pid() as pid,
-    (select count(set_config(s.name, w.value, false)) from pg_settings s join (values ${
+const SET = `(select count(set_config(s.name, w.value, false)) from pg_settings s join (values ${
   SERVER_SETTINGS.map(([name, value]) => `('${name}','${value}')`).join(",")
-}) as w(name, value) on s.name = w.name) as applied
-  from pg_database where datname = current_database()`;
+}) as w(name, value) on s.name = w.name)`;
+
+function openingText(isOwn: boolean): string {
+  return `select pg_is_in_recovery() as standby, pg_encoding_to_char(encoding) as encoding${
+    isOwn ? `, ${SET} as applied` : ""
+  } from pg_database where datname = current_database()`;
+}
 
 /** One connection. */
 export class Session {
@@ -86,10 +91,9 @@ export class Session {
   /**
    * Connects and makes sure that the server is one we can work with.
    *
-   * @returns The process id of the backend.
    * @throws PgAdapterError `CONNECT_FAILED`, `AUTHENTICATION_FAILED`, `NOT_UTF8`, `STANDBY`.
    */
-  async open(): Promise<number> {
+  async open(): Promise<void> {
     try {
       return await withDeadline(
         this.#untilOver(this.#connect()),
@@ -155,7 +159,7 @@ export class Session {
     }
   }
 
-  async #connect(): Promise<number> {
+  async #connect(): Promise<void> {
     const { database, user, parameters, prepare, tls } = this.#settings;
     const password = await this.#settings.password();
     if (this.#over !== undefined) throw this.#over;
@@ -194,7 +198,7 @@ export class Session {
     const sql = this.#sql = postgres(
       driverOptions as postgres.Options<Record<string, never>>,
     ) as postgres.Sql;
-    const [row] = await sql.unsafe(OPENING);
+    const [row] = await sql.unsafe(openingText(this.#limits.isOwn));
     if (row === undefined) throw new Error("the server did not say what it is");
     if (row.standby === true) {
       throw new PgAdapterError(
@@ -209,7 +213,6 @@ export class Session {
       );
     }
     this.#opened = true;
-    return Number(row.pid);
   }
 
   #where(): string {

@@ -45,10 +45,10 @@ export function dial(address: Address, tls: Tls): Dial {
         }
         // Bytes after the answer were not encrypted and must not be taken for some that were (CVE-2021-23222).
         if (answer.length !== 1) return reject(new Error("the server sent data before TLS"));
-        const options: ConnectionOptions = { socket: raw, ...tls.options };
-        if (!isIP(address.host) && options.servername === undefined) {
-          options.servername = address.host;
-        }
+        const { host } = address;
+        // Without the host the certificate would be checked against "localhost".
+        const options: ConnectionOptions = { socket: raw, host, ...tls.options };
+        if (!isIP(host) && options.servername === undefined) options.servername = host;
         current = connectTls(options);
         current.on("error", reject);
         current.once("close", closed);

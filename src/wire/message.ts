@@ -9,7 +9,7 @@
  * way has to look into. Lengths count UTF-16 code units, the unit of JavaScript's strings.
  */
 import { fromBase64, toBase64 } from "./base64.ts";
-import type { Part } from "./packet.ts";
+import { decodeArgs, type Part } from "./packet.ts";
 import { isPlainText } from "./utf8.ts";
 
 /**
@@ -200,6 +200,21 @@ function quoted(json: string): string {
       cause,
     });
   }
+}
+
+/** The arguments in the body of a message. */
+export function argsOf(message: Message): unknown[] {
+  try {
+    return decodeArgs(message.parts ?? []);
+  } catch (cause) {
+    throw new MalformedMessage("Cannot read a message as its arguments are malformed", { cause });
+  }
+}
+
+/** The count that is the value of a message. */
+export function countOf({ value }: Message): number {
+  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value;
+  throw new MalformedMessage("Cannot read a message as its count is no whole number");
 }
 
 /** Reads a JSON object. */

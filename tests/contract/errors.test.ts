@@ -110,9 +110,10 @@ test("a database that does not exist: CONNECT_FAILED, which names it", async (t)
 });
 
 test("TLS that the server does not have: CONNECT_FAILED", async (t) => {
-  const uri = new URL(await databaseUri());
-  uri.searchParams.set("sslmode", "require");
-  await failsToConnect(t, uri.href, "CONNECT_FAILED", /./);
+  // What PostgreSQL answers to the request for TLS when it has none.
+  const port = await listen(t, (socket) => socket.once("data", () => socket.write("N")));
+  const uri = `postgresql://u:${SECRET}@127.0.0.1:${port}/db?sslmode=require`;
+  await failsToConnect(t, uri, "CONNECT_FAILED", /does not support TLS/);
 });
 
 test("a database of another encoding: NOT_UTF8, with the encoding and the remedy", async (t) => {

@@ -93,9 +93,20 @@ test("node-up and node-down name each peer once", async (t) => {
   cluster.adapter(0).on("node-down", (uid: string) => events.push(["down", uid]));
   const expected: unknown[][] = [];
   for (let round = 0; round < 3; round++) {
-    const node = await createNode(pgAdapter(cluster.uri, { prefix: cluster.prefix }));
+    const node = await createNode(
+      pgAdapter(cluster.uri, {
+        prefix: cluster.prefix,
+        subscriptionMode: "dynamic",
+        maxRoomChannels: 1,
+      }),
+    );
     await knowEachOther([...cluster.servers, node]);
     const { uid } = node.adapter.stats();
+    // What a process says of itself changes when it has more rooms than channels; it stays the same process.
+    await node.io.of("/").adapter.addAll("some socket", new Set(["a", "b", "c"]));
+    const told = next(cluster.io(0), "told");
+    node.io.serverSideEmit("told");
+    await told;
     await node.close();
     await until("it is gone", async () => (await counts(cluster, [0]))[0] === 1);
     expected.push(["up", uid], ["down", uid]);

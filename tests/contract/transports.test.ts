@@ -71,3 +71,57 @@ test("with connectionStateRecovery set, events arrive as they are", async (t) =>
   assert.deepEqual(await cluster.receivers("room"), [2]);
   assert.deepEqual(await cluster.receivers("direct"), [1]);
 });
+
+/** A parser that counts, by the name of the event, how often something is encoded and decoded. */
+function counting() {
+  const counts = { encoded: 0, decoded: 0 };
+  class Encoder extends parser.Encoder {
+    override encode(
+      packet: { data?: unknown[] },
+    ): ReturnType<typeof parser.Encoder.prototype.encode> {
+      if (packet.data?.[0] === "counted") counts.encoded++;
+      return super.encode(packet);
+    }
+  }
+  class Decoder extends parser.Decoder {
+    override add(chunk: Uint8Array): void {
+      if (Buffer.from(chunk).includes("counted")) counts.decoded++;
+      super.add(chunk);
+    }
+  }
+  return { counts, parser: { Encoder, Decoder } };
+}
+
+test("a broadcast is encoded once in the whole cluster, and read by no server", async (t) => {
+  const { counts, parser: counted } = counting();
+  const cluster = await createCluster(t, {
+    clients: 3,
+    server: { parser: counted },
+    client: { parser },
+  });
+  cluster.io(0).emit("counted", "x".repeat(10_000));
+  assert.equal((await cluster.receivers("counted")).length, 9);
+  assert.deepEqual(counts, { encoded: 1, decoded: 0 });
+  cluster.socket(8).onAnyOutgoing(() => {});
+  cluster.io(0).emit("counted", 2);
+  assert.equal((await cluster.receivers("counted")).length, 18);
+  assert.deepEqual(counts, { encoded: 2, decoded: 1 });
+});
+
+test("a parser whose packets are texts that a database cannot hold", async (t) => {
+  class Encoder {
+    encode(packet: unknown): string[] {
+      return [`\0\ud800${JSON.stringify(packet)}`];
+    }
+  }
+  class Decoder extends parser.Decoder {
+    override add(chunk: string): void {
+      this.emit("decoded", JSON.parse(chunk.slice(2)));
+    }
+    override destroy(): void {}
+  }
+  const odd = { Encoder, Decoder };
+  const cluster = await createCluster(t, { server: { parser: odd }, client: { parser: odd } });
+  cluster.io(0).emit("odd", "ü🎉", "x".repeat(9_000));
+  assert.deepEqual(await cluster.received("odd"), Array(3).fill([["ü🎉", "x".repeat(9_000)]]));
+});

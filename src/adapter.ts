@@ -4,7 +4,6 @@
  */
 import {
   Adapter,
-  type BroadcastFlags,
   type BroadcastOptions,
   ClusterAdapter,
   type ClusterMessage,
@@ -20,15 +19,9 @@ import {
   PacketEncoder,
   type Parser,
 } from "./packet_encoder.ts";
+import { flagged, isForNobody, listed, selected, selection } from "./selection.ts";
 import { hasFormOfSocketId, namespaceChannel, roomChannel } from "./wire/channel.ts";
-import {
-  argsOf,
-  type Flags,
-  MalformedMessage,
-  type Message,
-  MessageType,
-  rooms,
-} from "./wire/message.ts";
+import { argsOf, MalformedMessage, type Message, MessageType, rooms } from "./wire/message.ts";
 import { byteLength, encodeArgs, type Part } from "./wire/packet.ts";
 import { checkEventName, RESERVED_SERVER_EVENTS } from "./wire/plain.ts";
 
@@ -168,7 +161,7 @@ export class NamespaceAdapter extends ClusterAdapter {
         type: MessageType.BROADCAST,
         requestId,
         ...selection(opts),
-        ...this.#flagged(opts.flags),
+        ...flagged(opts.flags),
         ...this.#parsed(),
         parts,
       });
@@ -394,7 +387,7 @@ export class NamespaceAdapter extends ClusterAdapter {
       {
         type: MessageType.BROADCAST,
         ...selection(opts),
-        ...this.#flagged(opts.flags),
+        ...flagged(opts.flags),
         ...this.#parsed(),
         parts,
       },
@@ -418,17 +411,6 @@ export class NamespaceAdapter extends ClusterAdapter {
     if (opts.rooms.size !== 1 || !this.#bus.usesRoomChannels) return this.channel;
     const [room] = opts.rooms as Set<Room>;
     return hasFormOfSocketId(String(room)) ? this.channel : this.#roomChannel(room!);
-  }
-
-  #flagged(flags: BroadcastFlags = {}): { flags?: Flags } {
-    const { volatile, compress } = flags;
-    if (volatile === undefined && compress === undefined) return {};
-    return {
-      flags: {
-        ...volatile !== undefined && { volatile: Boolean(volatile) },
-        ...compress !== undefined && { compress: Boolean(compress) },
-      },
-    };
   }
 
   #parsed(): { parser?: string } {
@@ -494,32 +476,6 @@ export class NamespaceAdapter extends ClusterAdapter {
       data: { requestId, packet },
     } as ClusterMessage);
   }
-}
-
-/** Who a message is for, as it travels. Rooms that are no names (`undefined`) have no members. */
-function selection(opts: BroadcastOptions): { rooms: Room[]; except: Room[] } {
-  return { rooms: [...opts.rooms].filter(isRoom), except: [...opts.except ?? []].filter(isRoom) };
-}
-
-/** Whether rooms are given, and none of them can have members: without them the message would be for everyone. */
-function isForNobody(opts: BroadcastOptions): boolean {
-  return opts.rooms.size > 0 && ![...opts.rooms].some(isRoom);
-}
-
-function isRoom(room: unknown): boolean {
-  return typeof room === "string" || typeof room === "number";
-}
-
-/** Who a message is for, as an adapter wants it. */
-function selected(message: Message): BroadcastOptions {
-  const { rooms = [], except = [], flags = {} } = message;
-  return { rooms: new Set(rooms as Room[]), except: new Set(except as Room[]), flags };
-}
-
-/** Who a message is for, as the cluster adapter's messages have it. */
-function listed(message: Message): { rooms: Room[]; except: Room[]; flags: BroadcastFlags } {
-  const { rooms = [], except = [], flags = {} } = message;
-  return { rooms: rooms as Room[], except: except as Room[], flags };
 }
 
 function requester(uid: string | undefined): string {

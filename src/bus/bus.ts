@@ -10,22 +10,21 @@ import { clusterChannel, namespaceChannel, privateChannel } from "../wire/channe
 import { createUid } from "../wire/frame.ts";
 import { argsOf, countOf, MalformedMessage, type Message, MessageType } from "../wire/message.ts";
 import { Acknowledgements } from "./acknowledgements.ts";
-import { type Deferred, deferred, withDeadline } from "./deadline.ts";
+import { withDeadline } from "./deadline.ts";
 import { Inbox, type InboxStats } from "./inbox.ts";
 import { Listener } from "./listener.ts";
 import { Membership } from "./membership.ts";
 import { type Place, Places } from "./places.ts";
 import { Presence } from "./presence.ts";
 import { Publisher, type PublisherStats } from "./publisher.ts";
+import { Pulse } from "./pulse.ts";
+import { type BusPhase, Readiness } from "./readiness.ts";
 import { Requests } from "./requests.ts";
 import { RoomChannels } from "./room_channels.ts";
 import type { SessionLimits } from "./session.ts";
 import type { ConnectionSettings } from "./settings.ts";
 
-export type { InboxStats, PublisherStats };
-
-/** Where a bus stands: `idle` until it is used, `connecting` until it has worked once, then `ready` or `disconnected`. */
-export type BusPhase = "idle" | "connecting" | "ready" | "disconnected" | "closed";
+export type { BusPhase, InboxStats, PublisherStats };
 
 /** What takes the messages of a namespace: an adapter. */
 export interface Route {
@@ -62,9 +61,6 @@ const PATIENCE_MS = 2_000;
 /** How long `close()` waits for a connection that is down, if something is queued. */
 const LAST_ATTEMPT_MS = 1_000;
 
-/** How often time limits are looked at, at least. */
-const MAX_TICK_MS = 1_000;
-
 /** The bus of one process. */
 export class Bus {
   /** The id of this process in the cluster. */
@@ -87,21 +83,11 @@ export class Bus {
   readonly #places: Places = new Places();
   readonly #clusterChannel: string;
   readonly #privateChannel: string;
-  #phase: BusPhase = "idle";
-  /** What those who await `ready()` wait for: the next time that it works, or fails. */
-  #attempt: Deferred<void> | undefined;
-  /** The failure that was told; until it works again the same one is not told again. */
-  #told: PgAdapterError | undefined;
+  readonly #readiness: Readiness;
+  readonly #pulse: Pulse;
+  /** Whether both connections are up, and said hello. */
   #greeted = false;
-  #echoed = false;
   #patience: ReturnType<typeof setTimeout> | undefined;
-  /** Settles when this process knows the others for the first time, or is closed. */
-  readonly #acquainted: Deferred<void> = deferred();
-  #wasReady = false;
-  #tick: ReturnType<typeof setTimeout> | undefined;
-  #tickDue = 0;
-  #heartbeatDue = 0;
-  #lastEcho = 0;
   #closing: Promise<void> | undefined;
 
   constructor(
@@ -119,8 +105,22 @@ export class Bus {
       statement: options.statementTimeout,
       isOwn: true,
     };
+    this.#readiness = new Readiness(events);
     const error = (fault: PgAdapterError) => this.report(fault);
-    const failed = (fault: PgAdapterError) => this.#failed(fault);
+    const failed = (fault: PgAdapterError) => this.#readiness.failed(fault);
+    this.#pulse = new Pulse(
+      {
+        interval: options.heartbeatInterval,
+        timeout: options.heartbeatTimeout,
+        firstEcho: options.statementTimeout,
+      },
+      {
+        beat: () => this.membership.heartbeat(),
+        tick: () => this.membership.sweep(),
+        unheard: () => failed(differentDatabases(options.statementTimeout)),
+        deaf: () => this.#listener.replace(deaf(options.heartbeatTimeout)),
+      },
+    );
     this.#inbox = new Inbox(this.uid, options.maxPayload, {
       message: (uid, message) => this.#receive(uid, message),
       echo: () => this.#echo(),
@@ -183,13 +183,12 @@ export class Bus {
 
   /** Where it stands. */
   get phase(): BusPhase {
-    return this.#phase;
+    return this.#readiness.phase;
   }
 
   /** Starts connecting, the first time. */
   start(): void {
-    if (this.#phase !== "idle") return;
-    this.#phase = "connecting";
+    if (this.#closing !== undefined || !this.#readiness.start()) return;
     this.#listener.start();
     this.#publisher.start();
   }
@@ -197,16 +196,7 @@ export class Bus {
   /** Settles when it works: at once if it does; rejects when an attempt to connect fails before that. */
   ready(): Promise<void> {
     this.start();
-    if (this.#phase === "ready") return Promise.resolve();
-    if (this.#phase === "closed") {
-      return Promise.reject(
-        new PgAdapterError("CLOSED", "Cannot get ready as the adapter was closed"),
-      );
-    }
-    this.#attempt ??= deferred();
-    // Who does not await it hears of the failure through `error`; it must not end the process.
-    this.#attempt.promise.catch(() => {});
-    return this.#attempt.promise;
+    return this.#readiness.ready();
   }
 
   /**
@@ -254,17 +244,14 @@ export class Bus {
    * @returns Nothing when it does; otherwise a promise that settles when it does, is closed or that takes too long.
    */
   acquainted(): Promise<void> | undefined {
-    if (this.#wasReady || this.#closing !== undefined) return undefined;
-    const late = () => new Error("late");
-    // Late, it goes by those whom it knows: nobody.
-    return withDeadline(this.#acquainted.promise, this.options.requestsTimeout, late).catch(
-      () => {},
-    );
+    if (this.#readiness.isAcquainted || this.#closing !== undefined) return undefined;
+    return this.#readiness.acquainted(this.options.requestsTimeout);
   }
 
   /** Whether a broadcast to a room may travel on the channel of the room: all processes listen to theirs. */
   get usesRoomChannels(): boolean {
-    return this.roomChannels !== undefined && this.#wasReady && this.membership.allHaveRoomChannels;
+    return this.roomChannels !== undefined && this.#readiness.isAcquainted &&
+      this.membership.allHaveRoomChannels;
   }
 
   /** Sends a message on a channel. Never throws, never waits. */
@@ -289,7 +276,7 @@ export class Bus {
   stats(): PgAdapterStats {
     return {
       uid: this.uid,
-      phase: this.#phase,
+      phase: this.phase,
       nodes: this.membership.nodes,
       namespaces: this.#routes.size,
       // The private one is the listener's own.
@@ -306,11 +293,11 @@ export class Bus {
   }
 
   async #close(): Promise<void> {
-    clearTimeout(this.#tick);
+    this.#pulse.stop();
     clearTimeout(this.#patience);
     // What waits is sent even by an adapter that is still connecting, but a database that is away holds nobody up.
     const { isUp } = this.#publisher;
-    if (this.#phase !== "idle" && (isUp || this.#publisher.queued.messages > 0)) {
+    if (this.phase !== "idle" && (isUp || this.#publisher.queued.messages > 0)) {
       this.membership.goodbye();
       const patience = isUp
         ? this.options.closeTimeout
@@ -329,15 +316,10 @@ export class Bus {
         this.report(fault as PgAdapterError);
       }
     }
-    this.#phase = "closed";
+    this.#readiness.close();
     this.requests.close();
     this.acknowledgements.close();
-    this.#acquainted.resolve();
     await Promise.all([this.#publisher.close(), this.#listener.close()]);
-    this.#attempt?.reject(
-      new PgAdapterError("CLOSED", "Cannot get ready as the adapter was closed"),
-    );
-    this.#attempt = undefined;
     this.#routes.clear();
     this.#places.clear();
   }
@@ -360,13 +342,11 @@ export class Bus {
       }
       return this.membership.receive(uid, message);
     }
-    // Answers are for who asked, whose namespace may be closed by now.
-    if (uid !== undefined && this.#receiveAnswer(uid, message)) return;
-    const route = this.#routes.get(message.nsp);
-    // Closed meanwhile, or a message that came on a channel of two names.
-    if (route === undefined) return;
     try {
-      route.receive(uid, message);
+      // Answers are for who asked, whose namespace may be closed by now.
+      if (uid !== undefined && this.#receiveAnswer(uid, message)) return;
+      // None if it was closed meanwhile, or for a message that came on a channel of two names.
+      this.#routes.get(message.nsp)?.receive(uid, message);
     } catch (fault) {
       if (fault instanceof MalformedMessage) throw fault;
       this.report(
@@ -381,7 +361,7 @@ export class Bus {
     }
   }
 
-  /** Whether it is an answer. What the application does with it may throw. */
+  /** Whether it is an answer. */
   #receiveAnswer(uid: string, message: Message): boolean {
     const { requestId = "" } = message;
     switch (message.type) {
@@ -410,17 +390,12 @@ export class Bus {
   #greet(): void {
     if (this.#greeted || !this.#publisher.isUp || !this.#listener.isUp) return;
     this.#greeted = true;
-    this.#echoed = false;
-    this.#lastEcho = performance.now();
     this.membership.hello();
-    this.#heartbeatDue = this.#lastEcho + this.options.heartbeatInterval;
-    this.#scheduleTick();
+    this.#pulse.start();
   }
 
   #echo(): void {
-    this.#lastEcho = performance.now();
-    if (this.#echoed || !this.#greeted) return;
-    this.#echoed = true;
+    if (!this.#greeted || !this.#pulse.echo()) return;
     clearTimeout(this.#patience);
     // Who holds a session and does not answer is starting, or dead without the server's knowing.
     this.#patience = setTimeout(() => this.#becomeReady(), PATIENCE_MS);
@@ -428,85 +403,35 @@ export class Bus {
   }
 
   #readyIfComplete(): void {
-    if (this.membership.nodes.length + 1 >= this.#listener.peers) this.#becomeReady();
+    const isComplete = this.membership.nodes.length + 1 >= this.#listener.peers;
+    if (isComplete && this.#greeted && this.#pulse.isHeard) this.#becomeReady();
   }
 
   #becomeReady(): void {
-    if (!this.#echoed || !this.#greeted || this.#phase === "ready" || this.#closing !== undefined) {
-      return;
-    }
     clearTimeout(this.#patience);
-    this.#phase = "ready";
-    this.#told = undefined;
-    this.#attempt?.resolve();
-    this.#attempt = undefined;
-    this.#acquainted.resolve();
-    if (this.#wasReady) return this.#events.emit("reconnect");
-    this.#wasReady = true;
-    this.#events.emit("ready");
+    if (this.#greeted && this.#closing === undefined) this.#readiness.reached();
   }
 
   #down(error: PgAdapterError): void {
     this.#greeted = false;
-    if (this.#phase !== "ready") return this.#failed(error);
-    this.#phase = "disconnected";
-    this.#events.emit("disconnect", error);
+    this.#pulse.stop();
+    clearTimeout(this.#patience);
+    this.#readiness.lost(error);
   }
+}
 
-  /** An attempt failed. An outage is told once, and again only when its reason changes. */
-  #failed(error: PgAdapterError): void {
-    if (this.#phase === "closed") return;
-    const attempt = this.#attempt;
-    this.#attempt = undefined;
-    attempt?.reject(error);
-    if (this.#told?.code === error.code) return;
-    this.#told = error;
-    this.report(error);
-  }
+function differentDatabases(ms: number): PgAdapterError {
+  return new PgAdapterError(
+    "NO_LOOPBACK",
+    `Cannot hear what is published within ${ms} ms: "listen" and "publish" must lead to the same database of the same server`,
+  );
+}
 
-  /** Both connections are up and the hello has not come back: they do not lead to one database. */
-  #expectEcho(now: number): void {
-    if (!this.#greeted || this.#echoed || now - this.#lastEcho < this.options.statementTimeout) {
-      return;
-    }
-    this.#lastEcho = now;
-    this.#failed(
-      new PgAdapterError(
-        "NO_LOOPBACK",
-        `Cannot hear what is published within ${this.options.statementTimeout} ms: "listen" and "publish" must lead to the same database of the same server`,
-      ),
-    );
-  }
-
-  #scheduleTick(): void {
-    clearTimeout(this.#tick);
-    if (this.#phase === "closed" || this.#closing !== undefined) return;
-    const { heartbeatInterval, heartbeatTimeout } = this.options;
-    const delay = Math.min(MAX_TICK_MS, heartbeatInterval, Math.ceil(heartbeatTimeout / 10));
-    this.#tickDue = performance.now() + delay;
-    this.#tick = setTimeout(() => this.#onTick(), delay);
-  }
-
-  #onTick(): void {
-    const now = performance.now();
-    // After a pause of this process (a blocked event loop, a suspended machine) what came meanwhile is read first.
-    const wasLate = now - this.#tickDue > this.options.heartbeatInterval / 2;
-    this.#scheduleTick();
-    if (wasLate) return;
-    if (this.#phase !== "ready") return this.#expectEcho(now);
-    if (now - this.#lastEcho > this.options.heartbeatTimeout) {
-      return this.#listener.replace(
-        new PgAdapterError(
-          "CONNECTION_LOST",
-          `Lost the listening connection as no heartbeat came back for ${this.options.heartbeatTimeout} ms`,
-        ),
-      );
-    }
-    this.membership.sweep();
-    if (now < this.#heartbeatDue) return;
-    this.#heartbeatDue = now + this.options.heartbeatInterval;
-    this.membership.heartbeat();
-  }
+function deaf(ms: number): PgAdapterError {
+  return new PgAdapterError(
+    "CONNECTION_LOST",
+    `Lost the listening connection as no heartbeat came back for ${ms} ms`,
+  );
 }
 
 function otherParser(uid: string): PgAdapterError {

@@ -1,0 +1,108 @@
+/**
+ * Where a process stands, and who is told of it.
+ *
+ * - `idle`: nothing uses it yet.
+ * - `connecting`: until both connections work and the others are known, for the first time.
+ * - `ready`: both connections work.
+ * - `disconnected`: one of them does not, after they did; it is being replaced.
+ * - `closed`: final.
+ */
+import { PgAdapterError } from "../errors.ts";
+import type { Events } from "../events.ts";
+import { type Deferred, deferred, withDeadline } from "./deadline.ts";
+
+/** Where a process stands: `idle` until it is used, `connecting` until it has worked once, then `ready` or `disconnected`. */
+export type BusPhase = "idle" | "connecting" | "ready" | "disconnected" | "closed";
+
+/** Where a process stands. */
+export class Readiness {
+  readonly #events: Events;
+  #phase: BusPhase = "idle";
+  /** What those who await `ready()` wait for: the next time that it works, or fails. */
+  #attempt: Deferred<void> | undefined;
+  /** Settles when the others are known for the first time, or never will be. */
+  readonly #acquainted: Deferred<void> = deferred();
+  #isAcquainted = false;
+  /** The failure that was told; until it works again the same one is not told again. */
+  #told: PgAdapterError | undefined;
+
+  constructor(events: Events) {
+    this.#events = events;
+  }
+
+  /** Where it stands. */
+  get phase(): BusPhase {
+    return this.#phase;
+  }
+
+  /** Whether the others were known at any time. */
+  get isAcquainted(): boolean {
+    return this.#isAcquainted;
+  }
+
+  /** Leaves `idle`; false when it had been left before. */
+  start(): boolean {
+    if (this.#phase !== "idle") return false;
+    this.#phase = "connecting";
+    return true;
+  }
+
+  /** Settles when it works: at once if it does; rejects when an attempt to connect fails before that. */
+  ready(): Promise<void> {
+    if (this.#phase === "ready") return Promise.resolve();
+    this.#attempt ??= deferred();
+    if (this.#phase === "closed") this.#attempt.reject(closed());
+    // Who does not await it hears of the failure through `error`; it must not end the process.
+    this.#attempt.promise.catch(() => {});
+    return this.#attempt.promise;
+  }
+
+  /** Settles when the others are known for the first time, when it is closed or when that takes too long. */
+  acquainted(timeout: number): Promise<void> {
+    const late = () => new Error("late");
+    // Late, one goes by those who are known: nobody.
+    return withDeadline(this.#acquainted.promise, timeout, late).catch(() => {});
+  }
+
+  /** It works. */
+  reached(): void {
+    if (this.#phase === "ready" || this.#phase === "closed") return;
+    this.#phase = "ready";
+    this.#told = undefined;
+    this.#attempt?.resolve();
+    this.#attempt = undefined;
+    this.#acquainted.resolve();
+    if (this.#isAcquainted) return this.#events.emit("reconnect");
+    this.#isAcquainted = true;
+    this.#events.emit("ready");
+  }
+
+  /** A connection was lost. */
+  lost(error: PgAdapterError): void {
+    if (this.#phase !== "ready") return this.failed(error);
+    this.#phase = "disconnected";
+    this.#events.emit("disconnect", error);
+  }
+
+  /** An attempt failed. An outage is told once, and again only when its reason changes. */
+  failed(error: PgAdapterError): void {
+    if (this.#phase === "closed") return;
+    const attempt = this.#attempt;
+    this.#attempt = undefined;
+    attempt?.reject(error);
+    if (this.#told?.code === error.code) return;
+    this.#told = error;
+    this.#events.emit("error", error);
+  }
+
+  /** It is closed, for good. */
+  close(): void {
+    this.#phase = "closed";
+    this.#attempt?.reject(closed());
+    this.#acquainted.resolve();
+  }
+}
+
+function closed(): PgAdapterError {
+  return new PgAdapterError("CLOSED", "Cannot get ready as the adapter was closed");
+}

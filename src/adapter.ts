@@ -19,9 +19,17 @@ import {
   PacketEncoder,
   type Parser,
 } from "./packet_encoder.ts";
-import { flagged, isForNobody, listed, selected, selection } from "./selection.ts";
+import { flagged, listed, selected, selection } from "./selection.ts";
+import { isForNobody } from "./wire/rooms.ts";
 import { hasFormOfSocketId, namespaceChannel, roomChannel } from "./wire/channel.ts";
-import { argsOf, MalformedMessage, type Message, MessageType, rooms } from "./wire/message.ts";
+import {
+  argsOf,
+  countOf,
+  MalformedMessage,
+  type Message,
+  MessageType,
+  rooms,
+} from "./wire/message.ts";
 import { byteLength, encodeArgs, type Part } from "./wire/packet.ts";
 import { checkEventName, RESERVED_SERVER_EVENTS } from "./wire/plain.ts";
 
@@ -37,6 +45,7 @@ interface InnerNamespace extends AdapterNamespace {
     readonly encoder: ConstructorParameters<typeof PacketEncoder>[1];
     readonly _parser: Parser;
   };
+  readonly sockets: ReadonlyMap<string, { readonly acks: Map<number, unknown> }>;
   _onServerSideEmit(args: unknown[]): void;
 }
 
@@ -100,7 +109,8 @@ export class NamespaceAdapter extends ClusterAdapter {
 
   /** How many servers of the cluster have this namespace, this one included. */
   override async serverCount(): Promise<number> {
-    await this.#bus.acquainted();
+    // Socket.IO does not expect it to fail: an acknowledged emit has a time limit of its own.
+    await this.#bus.acquainted()?.catch(() => {});
     return 1 + this.#bus.membership.having(this.#nsp.name).length;
   }
 
@@ -130,7 +140,7 @@ export class NamespaceAdapter extends ClusterAdapter {
     const parts = this.#encodeOnce(Object.assign(packet as Packet, { nsp: this.#nsp.name }));
     try {
       // Publishing only queues. It comes first, so that what listeners of the application emit meanwhile comes after it.
-      if (!opts.flags?.local && !isForNobody(opts)) this.#publishPacket(parts, opts);
+      if (!opts.flags?.local && !isForNobody(opts.rooms)) this.#publishPacket(parts, opts);
       Adapter.prototype.broadcast.call(this, packet, opts);
     } finally {
       this.#encoder.forget();
@@ -153,13 +163,12 @@ export class NamespaceAdapter extends ClusterAdapter {
     const parts = this.#encodeOnce(Object.assign(packet as Packet, { nsp: this.#nsp.name }));
     this.#encoder.forget();
     if (!opts.flags?.local) {
-      const requestId = this.#bus.acknowledgements.open(
-        { clientCount: clientCountCallback, ack },
-        opts.flags?.timeout ?? this.#bus.options.requestsTimeout,
-      );
+      const timeout = opts.flags?.timeout ?? this.#bus.options.requestsTimeout;
+      const callbacks = { clientCount: clientCountCallback, ack };
       this.#publish({
         type: MessageType.BROADCAST,
-        requestId,
+        requestId: this.#bus.acknowledgements.open(callbacks, timeout),
+        value: timeout,
         ...selection(opts),
         ...flagged(opts.flags),
         ...this.#parsed(),
@@ -197,9 +206,9 @@ export class NamespaceAdapter extends ClusterAdapter {
    */
   // deno-lint-ignore no-explicit-any -- the signature of socket.io-adapter
   override async fetchSockets(opts: BroadcastOptions): Promise<any[]> {
+    if (!opts.flags?.local) await this.#bus.acquainted();
     const local: unknown[] = await Adapter.prototype.fetchSockets.call(this, opts);
-    if (opts.flags?.local || isForNobody(opts)) return local;
-    await this.#bus.acquainted();
+    if (opts.flags?.local || isForNobody(opts.rooms)) return local;
     const { membership, requests, options } = this.#bus;
     const timeout = opts.flags?.timeout ?? options.requestsTimeout;
     return await new Promise((resolve, reject) => {
@@ -268,7 +277,7 @@ export class NamespaceAdapter extends ClusterAdapter {
     };
     const acquainted = this.#bus.acquainted();
     // At once where it can be, so that it keeps its place among events.
-    if (acquainted !== undefined) return acquainted.then(ask);
+    if (acquainted !== undefined) return acquainted.then(ask, (error) => answer(error, []));
     ask();
     return Promise.resolve();
   }
@@ -379,7 +388,9 @@ export class NamespaceAdapter extends ClusterAdapter {
   }
 
   #publishUnlessLocal(opts: BroadcastOptions, message: Message): void {
-    if (!opts.flags?.local && !isForNobody(opts)) this.#publish({ ...message, ...selection(opts) });
+    if (!opts.flags?.local && !isForNobody(opts.rooms)) {
+      this.#publish({ ...message, ...selection(opts) });
+    }
   }
 
   #publishPacket(parts: Part[], opts: BroadcastOptions): void {
@@ -452,16 +463,22 @@ export class NamespaceAdapter extends ClusterAdapter {
   }
 
   #deliverWithAck(uid: string | undefined, requestId: string, message: Message): void {
+    // The base class gives it an id, under which each socket keeps the callback until its client answers.
+    const packet: { type: number; data: unknown[]; id?: number } = {
+      type: EVENT,
+      data: this.#decode(message),
+    };
     this.onMessage({
       type: message.type as number,
       uid: requester(uid),
       nsp: this.#nsp.name,
-      data: {
-        requestId,
-        packet: { type: EVENT, data: this.#decode(message) },
-        opts: listed(message),
-      },
+      data: { requestId, packet, opts: listed(message) },
     } as ClusterMessage);
+    const { id } = packet;
+    if (id === undefined) return;
+    this.#bus.acknowledgements.forgetLater(() => {
+      for (const socket of this.#nsp.sockets.values()) socket.acks.delete(id);
+    }, countOf(message));
   }
 
   #receiveServerSideEmit(uid: string | undefined, message: Message): void {

@@ -19,6 +19,7 @@ import { Outbox, type Queryable } from "./outbox.ts";
 import { namespaceChannel } from "./wire/channel.ts";
 import { type Flags, type Message, MessageType } from "./wire/message.ts";
 import { byteLength, encodeArgs, encodeEvent } from "./wire/packet.ts";
+import { isRoom, targetRooms } from "./wire/rooms.ts";
 import { checkEventName, RESERVED_EVENTS, RESERVED_SERVER_EVENTS } from "./wire/plain.ts";
 
 export { PgAdapterError, type PgAdapterErrorCode, type Queryable };
@@ -46,6 +47,9 @@ export interface EmitterOptions {
    */
   maxPayload?: number | undefined;
 }
+
+/** Milliseconds for what was emitted before `close()`, and for the connection to end. */
+const CLOSE_MS = 5_000;
 
 /** What all operators of an emitter share. */
 interface Sender {
@@ -217,7 +221,13 @@ export class BroadcastOperator<Events extends object = EventsMap> {
     let message: Message;
     try {
       if (reserved !== undefined) checkEventName(event, reserved);
-      message = { type, nsp, rooms, except, ...content() };
+      message = {
+        type,
+        nsp,
+        rooms: targetRooms(rooms),
+        except: except.filter(isRoom),
+        ...content(),
+      };
     } catch (cause) {
       const what = event === undefined ? "" : ` event "${String(event)}"`;
       return rejected(
@@ -301,10 +311,10 @@ export class Emitter<Events extends object = EventsMap> extends BroadcastOperato
     return this.#sender.outbox.flush();
   }
 
-  /** Flushes, and closes the connection if it is the emitter's own. */
+  /** Flushes for up to 5 seconds, and closes the connection if it is the emitter's own. */
   async close(): Promise<void> {
-    await this.#sender.outbox.close();
-    await this.#own?.end({ timeout: 5 });
+    await this.#sender.outbox.close(CLOSE_MS);
+    await this.#own?.end({ timeout: CLOSE_MS / 1000 });
   }
 
   /** The same as `close()`, for `await using`. */

@@ -2,6 +2,7 @@
  * Sends an emitter's messages over a connection of postgres.js: one statement at a time, and whatever queued meanwhile
  * in the next one, so that they keep their order even over a pool. A message is never split over two statements.
  */
+import { withDeadline } from "./bus/deadline.ts";
 import { messageOf, PgAdapterError } from "./errors.ts";
 import { createUid, type Notification, type Outgoing, outgoing, packFrames } from "./wire/frame.ts";
 import { encodeMessage, type Message } from "./wire/message.ts";
@@ -28,6 +29,7 @@ export class Outbox {
   readonly #uid: string = createUid();
   #sequence = 0;
   #queue: Entry[] = [];
+  #sending: Entry[] = [];
   #running: Promise<void> | undefined;
   #closed = false;
 
@@ -58,10 +60,18 @@ export class Outbox {
     await this.#running;
   }
 
-  /** Refuses what comes from now on, and settles like {@linkcode flush}. */
-  close(): Promise<void> {
+  /** Refuses what comes from now on, and settles like {@linkcode flush}, at the latest after some milliseconds. */
+  async close(ms: number): Promise<void> {
     this.#closed = true;
-    return this.flush();
+    const late = () =>
+      new PgAdapterError("CLOSED", `Cannot emit within ${ms} ms of closing the emitter`);
+    try {
+      await withDeadline(this.flush(), ms, late);
+    } catch (fault) {
+      for (const { reject } of [...this.#sending, ...this.#queue.splice(0)]) {
+        reject(fault as PgAdapterError);
+      }
+    }
   }
 
   async #run(): Promise<void> {
@@ -72,7 +82,7 @@ export class Outbox {
       for (let bytes = 0; end < this.#queue.length && bytes < STATEMENT_BYTES; end++) {
         bytes += this.#queue[end]!.item.bytes;
       }
-      const entries = this.#queue.splice(0, end);
+      const entries = this.#sending = this.#queue.splice(0, end);
       try {
         await this.#notify(
           packFrames(
@@ -90,6 +100,7 @@ export class Outbox {
         for (const { reject } of entries) reject(error);
       }
     }
+    this.#sending = [];
     this.#running = undefined;
   }
 

@@ -18,6 +18,7 @@ interface Waiting extends AcknowledgementCallbacks {
 /** The broadcasts that wait. */
 export class Acknowledgements {
   readonly #waiting: Map<string, Waiting> = new Map();
+  readonly #forgetting: Set<ReturnType<typeof setTimeout>> = new Set();
   #count = 0;
 
   /**
@@ -43,8 +44,18 @@ export class Acknowledgements {
     this.#waiting.get(id)?.ack(answer);
   }
 
+  /** Forgets, after a time limit, what was kept for clients that may never answer. */
+  forgetLater(forget: () => void, timeout: number): void {
+    const timer = setTimeout(() => {
+      this.#forgetting.delete(timer);
+      forget();
+    }, timeout);
+    this.#forgetting.add(timer);
+  }
+
   /** Stops waiting. */
   close(): void {
+    for (const timer of this.#forgetting) clearTimeout(timer);
     for (const { timer } of this.#waiting.values()) clearTimeout(timer);
     this.#waiting.clear();
   }

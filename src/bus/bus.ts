@@ -55,9 +55,6 @@ export interface PgAdapterStats {
   queued: { messages: number; bytes: number };
 }
 
-/** How long others have to answer the first hello before the cluster counts as complete without them. */
-const PATIENCE_MS = 2_000;
-
 /** How long `close()` waits for a connection that is down, if something is queued. */
 const LAST_ATTEMPT_MS = 1_000;
 
@@ -116,9 +113,15 @@ export class Bus {
       },
       {
         beat: () => this.membership.heartbeat(),
-        tick: () => this.membership.sweep(),
+        tick: () => {
+          this.membership.sweep();
+          this.#inbox.sweep();
+        },
         unheard: () => failed(differentDatabases(options.statementTimeout)),
-        deaf: () => this.#listener.replace(deaf(options.heartbeatTimeout)),
+        deaf: () => {
+          // Nothing comes back of what is not sent.
+          if (!this.#publisher.isStuck) this.#listener.replace(deaf(options.heartbeatTimeout));
+        },
       },
     );
     this.#inbox = new Inbox(this.uid, options.maxPayload, {
@@ -129,8 +132,8 @@ export class Bus {
     this.#publisher = new Publisher(
       this.uid,
       publish,
-      // What is given apart may be a pooler. One that passes LISTEN on gives a session to one client.
-      { ...limits, isOwn: options.publish === undefined },
+      // What differs from where it listens may be a pooler, which would hand our settings on.
+      { ...limits, isOwn: options.listen === undefined && options.publish === undefined },
       options.maxPayload,
       options.maxBuffer,
       {
@@ -143,6 +146,8 @@ export class Bus {
     const presence = new Presence(options.prefix);
     this.#listener = new Listener(this.uid, presence, this.#privateChannel, listen, limits, {
       up: () => {
+        // Not before: answers to what it sends must find us, and a pooler in between would hand our settings on.
+        this.#publisher.start();
         this.#greeted = false;
         this.#greet();
       },
@@ -186,11 +191,10 @@ export class Bus {
     return this.#readiness.phase;
   }
 
-  /** Starts connecting, the first time. */
+  /** Starts connecting, the first time: the listener, and once it hears itself the publisher. */
   start(): void {
     if (this.#closing !== undefined || !this.#readiness.start()) return;
     this.#listener.start();
-    this.#publisher.start();
   }
 
   /** Settles when it works: at once if it does; rejects when an attempt to connect fails before that. */
@@ -241,7 +245,8 @@ export class Bus {
   /**
    * Whether this process knows the others.
    *
-   * @returns Nothing when it does; otherwise a promise that settles when it does, is closed or that takes too long.
+   * @returns Nothing when it does; otherwise a promise that settles when it does or is closed, and rejects with
+   * `REQUEST_TIMEOUT` when that takes too long.
    */
   acquainted(): Promise<void> | undefined {
     if (this.#readiness.isAcquainted || this.#closing !== undefined) return undefined;
@@ -296,8 +301,8 @@ export class Bus {
     this.#pulse.stop();
     clearTimeout(this.#patience);
     // What waits is sent even by an adapter that is still connecting, but a database that is away holds nobody up.
-    const { isUp } = this.#publisher;
-    if (this.phase !== "idle" && (isUp || this.#publisher.queued.messages > 0)) {
+    const { isUp, isIdle } = this.#publisher;
+    if (isUp || !isIdle || this.#readiness.isAcquainted) {
       this.membership.goodbye();
       const patience = isUp
         ? this.options.closeTimeout
@@ -395,10 +400,10 @@ export class Bus {
   }
 
   #echo(): void {
-    if (!this.#greeted || !this.#pulse.echo()) return;
+    if (!this.#greeted || !this.#pulse.echo() || this.#closing !== undefined) return;
     clearTimeout(this.#patience);
     // Who holds a session and does not answer is starting, or dead without the server's knowing.
-    this.#patience = setTimeout(() => this.#becomeReady(), PATIENCE_MS);
+    this.#patience = setTimeout(() => this.#becomeReady(), this.options.requestsTimeout);
     this.#readyIfComplete();
   }
 
@@ -409,7 +414,9 @@ export class Bus {
 
   #becomeReady(): void {
     clearTimeout(this.#patience);
-    if (this.#greeted && this.#closing === undefined) this.#readiness.reached();
+    if (!this.#greeted || this.#closing !== undefined) return;
+    this.membership.refresh();
+    this.#readiness.reached();
   }
 
   #down(error: PgAdapterError): void {

@@ -25,6 +25,15 @@ const MAX_SENDERS = 4_096;
 /** Milliseconds for which a kind of malformed message is not reported again: anybody may send a million of them. */
 const QUIET_MS = 60_000;
 
+/** How many kinds of malformed messages are told apart. */
+const MAX_KINDS = 100;
+
+/** Milliseconds after which a record whose next chunk does not come is given up. */
+const ASSEMBLY_MS = 10_000;
+
+/** How many records of the largest size may be put together at once. */
+const MAX_RECORDS_ASSEMBLING = 4;
+
 /** What an inbox has seen. */
 export interface InboxStats {
   /** Messages of others. */
@@ -59,6 +68,10 @@ interface Sender {
   sequence: number;
   /** The pieces of a record that has not come whole yet. */
   pieces: string[];
+  /** How many pieces the record has. */
+  count: number;
+  /** When the last piece came. */
+  since: number;
 }
 
 /** Reads what arrives. */
@@ -67,6 +80,8 @@ export class Inbox {
   readonly #maxRecordLength: number;
   readonly #events: InboxEvents;
   readonly #senders: Map<string, Sender> = new Map();
+  /** How many characters of unfinished records there are. */
+  #assembling = 0;
   /** When each kind of malformed message was reported. */
   readonly #reported: Map<string, number> = new Map();
 
@@ -99,7 +114,8 @@ export class Inbox {
         if (place === undefined) {
           throw new MalformedMessage("Cannot read a plain message as its channel has no namespace");
         }
-        return this.#deliver(undefined, decodePlain(payload, place));
+        const message = decodePlain(payload, place);
+        return this.#deliver(undefined, () => message);
       }
       if (!payload.startsWith(WIRE_VERSION)) return this.#strange(payload);
       this.stats.frames++;
@@ -107,6 +123,15 @@ export class Inbox {
       this.#receiveFrame(decodeFrame(payload));
     } catch (fault) {
       this.#malformed(fault, excerpt(payload));
+    }
+  }
+
+  /** Gives up records whose rest does not come: their senders are gone. Called now and then. */
+  sweep(): void {
+    if (this.#assembling === 0) return;
+    const before = performance.now() - ASSEMBLY_MS;
+    for (const sender of this.#senders.values()) {
+      if (sender.pieces.length > 0 && sender.since < before) this.#giveUp(sender);
     }
   }
 
@@ -118,22 +143,27 @@ export class Inbox {
       this.stats.duplicates++;
       return;
     }
+    const isNext = frame.sequence === sender.sequence + 1;
     sender.sequence = frame.sequence;
     if (frame.kind === "p") return;
-    const records = frame.chunk === undefined
-      ? frame.body
-      : this.#assemble(sender, frame.chunk, frame.body);
+    let records: string | undefined = frame.body;
+    if (frame.chunk !== undefined) {
+      records = this.#assemble(sender, frame.chunk, isNext, frame.body);
+    } else if (sender.pieces.length > 0) this.#giveUp(sender);
     if (records === undefined) return;
-    for (const message of decodeMessages(records)) this.#deliver(frame.uid, message);
+    for (const decode of decodeMessages(records)) this.#deliver(frame.uid, decode);
   }
 
   /** One message that is refused does not take its neighbours with it. */
-  #deliver(uid: string | undefined, message: Message): void {
-    this.stats.messages++;
+  #deliver(uid: string | undefined, decode: () => Message): void {
+    let what = "a record";
     try {
+      const message = decode();
+      what = `type ${message.type}`;
+      this.stats.messages++;
       this.#events.message(uid, message);
     } catch (fault) {
-      this.#malformed(fault, `type ${message.type}`);
+      this.#malformed(fault, what);
     }
   }
 
@@ -150,7 +180,10 @@ export class Inbox {
     // The values in the reason do not make it another kind.
     const kind = error.code + reason.replace(/"(?:[^"\\]|\\.)*"|\d+/g, "");
     const now = performance.now();
-    if (now - (this.#reported.get(kind) ?? -QUIET_MS) < QUIET_MS) return;
+    for (const [known, at] of this.#reported) {
+      if (now - at >= QUIET_MS) this.#reported.delete(known);
+    }
+    if (this.#reported.has(kind) || this.#reported.size >= MAX_KINDS) return;
     this.#reported.set(kind, now);
     this.#events.error(error);
   }
@@ -159,34 +192,64 @@ export class Inbox {
   #assemble(
     sender: Sender,
     { index, count }: { index: number; count: number },
+    isNext: boolean,
     piece: string,
   ): string | undefined {
-    const pieces = index === 0 ? [] : sender.pieces;
-    sender.pieces = pieces;
     if (count > this.#maxRecordLength / (MAX_PAYLOAD_BYTES / 2)) {
       throw new MalformedMessage(
         `Cannot put a record together as it has ${count} chunks, more than maxPayload allows`,
       );
     }
-    if (pieces.length !== index || index >= count) {
-      // Who starts to listen in the middle of a record has not heard its beginning.
-      this.stats.incomplete++;
-      sender.pieces = [];
-      return undefined;
-    }
-    pieces.push(piece);
-    if (pieces.length < count) return undefined;
+    const { pieces } = sender;
+    const follows = index === 0
+      ? pieces.length === 0
+      : isNext && pieces.length === index && sender.count === count;
+    // What was begun is not finished, or (who starts to listen in the middle of a record) never began here.
+    if (!follows) this.#giveUp(sender);
+    if (index >= count || (!follows && index > 0)) return undefined;
+    sender.pieces.push(piece);
+    sender.count = count;
+    sender.since = performance.now();
+    this.#assembling += piece.length;
+    this.#bound();
+    if (sender.pieces.length < count) return undefined;
+    const record = sender.pieces.join("");
+    this.#clear(sender);
+    return record;
+  }
+
+  /** A record will not come whole. */
+  #giveUp(sender: Sender): void {
+    this.stats.incomplete++;
+    this.#clear(sender);
+  }
+
+  #clear(sender: Sender): void {
+    for (const { length } of sender.pieces) this.#assembling -= length;
     sender.pieces = [];
-    return pieces.join("");
+  }
+
+  /** Records that are begun take memory: past the bound those of whom was silent for longest go. */
+  #bound(): void {
+    if (this.#assembling <= MAX_RECORDS_ASSEMBLING * this.#maxRecordLength) return;
+    for (const sender of this.#senders.values()) {
+      if (sender.pieces.length > 0) return this.#giveUp(sender);
+    }
   }
 
   #senderOf(uid: string): Sender {
-    const sender = this.#senders.get(uid) ?? { sequence: 0, pieces: [] };
+    const sender = this.#senders.get(uid) ?? { sequence: 0, pieces: [], count: 0, since: 0 };
     // Deleting first keeps the map in the order of use.
     this.#senders.delete(uid);
     this.#senders.set(uid, sender);
-    if (this.#senders.size > MAX_SENDERS) this.#senders.delete(this.#senders.keys().next().value!);
+    if (this.#senders.size > MAX_SENDERS) this.#forgetOldest();
     return sender;
+  }
+
+  #forgetOldest(): void {
+    const [uid, sender] = this.#senders.entries().next().value!;
+    this.#clear(sender);
+    this.#senders.delete(uid);
   }
 
   #strange(payload: string): void {

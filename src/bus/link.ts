@@ -24,7 +24,7 @@ export interface LinkEvents {
   up(session: Session): void;
   /** A session that was up is lost; the next attempt follows by itself. */
   down(error: PgAdapterError): void;
-  /** An attempt failed; the next one follows by itself. */
+  /** An attempt failed, with every host that there is; the next one follows by itself. */
   failed(error: PgAdapterError): void;
   notification?(session: Session, channel: string, payload: string): void;
 }
@@ -123,6 +123,7 @@ export class Link {
     );
     this.#retry = setTimeout(() => this.#attempt(), delay);
     if (wasUp) this.#events.down(error);
-    else this.#events.failed(error);
+    // Of several hosts each has its turn before it counts.
+    else if (this.#failures >= this.#settings.addresses.length) this.#events.failed(error);
   }
 }

@@ -138,6 +138,11 @@ export class Membership {
     if (node !== undefined) node.lastHeard = performance.now();
   }
 
+  /** After an outage everybody has time to be heard of again. */
+  refresh(): void {
+    for (const node of this.#nodes.values()) node.lastHeard = performance.now();
+  }
+
   /** Lets go of processes that were silent for too long. */
   sweep(): void {
     const before = performance.now() - this.#timeout;

@@ -99,6 +99,11 @@ export class Publisher {
     return this.#link.phase === "up";
   }
 
+  /** Whether PostgreSQL refuses to take anything at the moment. */
+  get isStuck(): boolean {
+    return this.#retry !== undefined;
+  }
+
   /** What waits to be sent. */
   get queued(): { messages: number; bytes: number } {
     return { messages: this.#queue.length - this.#head, bytes: this.#queuedBytes };
@@ -131,13 +136,13 @@ export class Publisher {
     this.#queue.push(item);
     this.#queuedBytes += item.bytes;
     this.stats.messages++;
-    if (!this.isUp) this.#shrink();
+    if (!this.isUp || this.isStuck) this.#shrink();
     this.#schedule();
   }
 
   /** Settles when all that was published before is committed. */
   flush(): Promise<void> {
-    if (this.#isIdle) return Promise.resolve();
+    if (this.isIdle) return Promise.resolve();
     const { promise, resolve } = deferred<void>();
     this.#flushes.push({ until: this.#taken + this.#queue.length - this.#head, resolve });
     return promise;
@@ -153,7 +158,8 @@ export class Publisher {
     this.#settleFlushes(Infinity);
   }
 
-  get #isIdle(): boolean {
+  /** Whether all that was published is committed. */
+  get isIdle(): boolean {
     return this.#head === this.#queue.length && this.#unconfirmed.length === 0;
   }
 
@@ -178,7 +184,7 @@ export class Publisher {
   async #pump(): Promise<void> {
     this.#busy = true;
     try {
-      while (!this.#closed && !this.#isIdle) {
+      while (!this.#closed && !this.isIdle) {
         const { session } = this.#link;
         if (session === undefined) return;
         if (this.#unconfirmed.length === 0) this.#unconfirmed = this.#pack();
@@ -211,11 +217,7 @@ export class Publisher {
     const items = this.#queue.slice(this.#head, end);
     this.#head = end;
     this.#taken += items.length;
-    // Moving the rest to the front each time would make a long queue slow.
-    if (this.#head * 2 > this.#queue.length) {
-      this.#queue = this.#queue.slice(this.#head);
-      this.#head = 0;
-    }
+    this.#compact();
     for (const { bytes } of items) {
       this.#queuedBytes -= bytes;
       this.stats.bytes += bytes;
@@ -233,6 +235,13 @@ export class Publisher {
     });
   }
 
+  /** Lets go of what has left the queue. Doing so each time would make a long queue slow. */
+  #compact(): void {
+    if (this.#head * 2 <= this.#queue.length) return;
+    this.#queue = this.#queue.slice(this.#head);
+    this.#head = 0;
+  }
+
   /** While the database is away the oldest messages go when there are more than fit the buffer. */
   #shrink(): void {
     while (this.#queuedBytes > this.#maxBuffer && this.#head < this.#queue.length - 1) {
@@ -248,6 +257,7 @@ export class Publisher {
         ),
       );
     }
+    this.#compact();
   }
 
   /** Conditions that pass: the queue of notifications is full, the lock of NOTIFY is held, the server is short of something. */

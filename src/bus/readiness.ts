@@ -23,8 +23,8 @@ export class Readiness {
   /** Settles when the others are known for the first time, or never will be. */
   readonly #acquainted: Deferred<void> = deferred();
   #isAcquainted = false;
-  /** The failure that was told; until it works again the same one is not told again. */
-  #told: PgAdapterError | undefined;
+  /** The codes of failures that were told; until it works again they are not told again. */
+  readonly #told: Set<string> = new Set();
 
   constructor(events: Events) {
     this.#events = events;
@@ -57,18 +57,28 @@ export class Readiness {
     return this.#attempt.promise;
   }
 
-  /** Settles when the others are known for the first time, when it is closed or when that takes too long. */
+  /**
+   * Settles when the others are known for the first time, or it is closed.
+   *
+   * @throws PgAdapterError `REQUEST_TIMEOUT` when that takes too long.
+   */
   acquainted(timeout: number): Promise<void> {
-    const late = () => new Error("late");
-    // Late, one goes by those who are known: nobody.
-    return withDeadline(this.#acquainted.promise, timeout, late).catch(() => {});
+    return withDeadline(
+      this.#acquainted.promise,
+      timeout,
+      () =>
+        new PgAdapterError(
+          "REQUEST_TIMEOUT",
+          `Cannot ask other servers as there is no connection to the database, and was none within ${timeout} ms`,
+        ),
+    );
   }
 
   /** It works. */
   reached(): void {
     if (this.#phase === "ready" || this.#phase === "closed") return;
     this.#phase = "ready";
-    this.#told = undefined;
+    this.#told.clear();
     this.#attempt?.resolve();
     this.#attempt = undefined;
     this.#acquainted.resolve();
@@ -90,8 +100,8 @@ export class Readiness {
     const attempt = this.#attempt;
     this.#attempt = undefined;
     attempt?.reject(error);
-    if (this.#told?.code === error.code) return;
-    this.#told = error;
+    if (this.#told.has(error.code)) return;
+    this.#told.add(error.code);
     this.#events.emit("error", error);
   }
 

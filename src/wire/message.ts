@@ -10,7 +10,10 @@
  */
 import { fromBase64, toBase64 } from "./base64.ts";
 import { decodeArgs, type Part } from "./packet.ts";
+import { isRoom, type Room } from "./rooms.ts";
 import { isPlainText } from "./utf8.ts";
+
+export type { Room };
 
 /**
  * What a message is about. The first thirteen are `MessageType` of socket.io-adapter (a test holds them equal; it is
@@ -45,9 +48,6 @@ export const MessageType = {
 export type MessageType = typeof MessageType[keyof typeof MessageType];
 
 const TYPES: ReadonlySet<unknown> = new Set(Object.values(MessageType));
-
-/** A room; Socket.IO's users pass numbers, too, and a number stays one. */
-export type Room = string | number;
 
 /** Flags of a broadcast that matter to those who deliver it. */
 export interface Flags {
@@ -129,11 +129,13 @@ export function encodeMessage(message: Message): string {
 }
 
 /**
- * Decodes the records of a text, one after the other.
+ * Finds the records of a text, one after the other. Each is decoded on its own, so that one that cannot be read does not
+ * take its neighbours with it.
  *
- * @throws MalformedMessage at the first record that is none; those before it have been yielded.
+ * @returns Functions that decode one record each, or throw MalformedMessage.
+ * @throws MalformedMessage where a record has no end; those before it have been yielded.
  */
-export function* decodeMessages(text: string): Generator<Message, void, undefined> {
+export function* decodeMessages(text: string): Generator<() => Message, void, undefined> {
   for (let at = 0; at < text.length;) {
     const comma = text.indexOf(",", at);
     const semicolon = text.indexOf(";", comma);
@@ -142,7 +144,7 @@ export function* decodeMessages(text: string): Generator<Message, void, undefine
     const bodyAt = semicolon + 1 + headLength;
     const end = bodyAt + bodyLength;
     if (end > text.length) throw new MalformedMessage("Cannot read a record as it is cut short");
-    yield decodeRecord(text.slice(semicolon + 1, bodyAt), text.slice(bodyAt, end));
+    yield () => decodeRecord(text.slice(semicolon + 1, bodyAt), text.slice(bodyAt, end));
     at = end;
   }
 }
@@ -159,7 +161,9 @@ function decodeRecord(head: string, body: string): Message {
   const header = parseObject(head) as Partial<Header>;
   const { t, n, r, x, f, q, e, v, p } = header;
   if (!TYPES.has(t)) {
-    throw new MalformedMessage(`Cannot read a record of type ${JSON.stringify(t)}`);
+    throw new MalformedMessage(
+      `Cannot read a record of type ${typeof t === "number" ? t : typeof t}`,
+    );
   }
   const message: Message = { type: t as MessageType };
   if (n !== undefined) message.nsp = text(n, "namespace");
@@ -241,7 +245,6 @@ export function text(value: unknown, what: string): string {
 
 /** Requires an array of rooms. */
 export function rooms(value: unknown): Room[] {
-  const isRoom = (room: unknown) => typeof room === "string" || typeof room === "number";
   if (!Array.isArray(value) || !value.every(isRoom)) {
     throw new MalformedMessage("Cannot read a message as its rooms are no array of names");
   }

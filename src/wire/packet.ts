@@ -21,14 +21,19 @@ export function byteLength(parts: readonly Part[]): number {
 }
 
 /**
- * Encodes an array of arguments.
+ * Encodes an array of arguments. Next to binary, an object of the application's that looks like a placeholder is wrapped
+ * as `{"_placeholder":true,"num":-1,"value":…}`, so that it is not taken for one.
  *
  * @throws What `JSON.stringify` throws (a cycle, a BigInt), or a RangeError when the data is nested too deeply.
  */
 export function encodeArgs(args: readonly unknown[]): Part[] {
+  return encode(args, true);
+}
+
+function encode(args: readonly unknown[], wraps: boolean): Part[] {
   if (!hasBinary(args)) return [JSON.stringify(args)];
   const attachments: Uint8Array[] = [];
-  return [JSON.stringify(withPlaceholders(args, attachments)), ...attachments];
+  return [JSON.stringify(withPlaceholders(args, attachments, wraps)), ...attachments];
 }
 
 /**
@@ -47,7 +52,8 @@ export function decodeArgs(parts: readonly Part[]): unknown[] {
 
 /** Encodes an event as Socket.IO's default parser does: what is sent to clients as it is. */
 export function encodeEvent(nsp: string, args: readonly unknown[]): Part[] {
-  const [json, ...attachments] = encodeArgs(args) as [string, ...Uint8Array[]];
+  // Clients read it with Socket.IO's own decoder, which knows of no wrapping.
+  const [json, ...attachments] = encode(args, false) as [string, ...Uint8Array[]];
   const type = attachments.length === 0 ? EVENT : `${BINARY_EVENT}${attachments.length}-`;
   return [`${type}${nsp === "/" ? "" : `${nsp},`}${json}`, ...attachments];
 }
@@ -88,30 +94,46 @@ function hasBinary(value: unknown, converted = false): boolean {
   return Object.values(value).some((item) => hasBinary(item));
 }
 
-function withPlaceholders(value: unknown, attachments: Uint8Array[]): unknown {
+function withPlaceholders(value: unknown, attachments: Uint8Array[], wraps: boolean): unknown {
   if (value === null || typeof value !== "object") return value;
   if (isBinary(value)) return { _placeholder: true, num: attachments.push(bytesOf(value)) - 1 };
-  if (Array.isArray(value)) return value.map((item) => withPlaceholders(item, attachments));
+  if (Array.isArray(value)) return value.map((item) => withPlaceholders(item, attachments, wraps));
   if ("toJSON" in value && typeof value.toJSON === "function") {
-    return withPlaceholders(value.toJSON(), attachments);
+    return withPlaceholders(value.toJSON(), attachments, wraps);
   }
-  return Object.fromEntries(
-    Object.entries(value).map(([key, item]) => [key, withPlaceholders(item, attachments)]),
+  const object = Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [key, withPlaceholders(item, attachments, wraps)]),
   );
+  return wraps && isPlaceholder(value)
+    ? { _placeholder: true, num: WRAPPED, value: object }
+    : object;
+}
+
+/** Stands for no attachment: the object has been wrapped. */
+const WRAPPED = -1;
+
+function isPlaceholder(value: object): boolean {
+  return "_placeholder" in value && value._placeholder === true;
 }
 
 function withAttachments(value: unknown, attachments: readonly Part[]): unknown {
   if (value === null || typeof value !== "object") return value;
   if (Array.isArray(value)) return value.map((item) => withAttachments(item, attachments));
-  if ("_placeholder" in value && value._placeholder === true) {
-    const attachment = "num" in value && typeof value.num === "number"
-      ? attachments[value.num]
-      : undefined;
+  if (isPlaceholder(value)) {
+    const { num, value: wrapped } = value as { num?: unknown; value?: unknown };
+    if (num === WRAPPED && wrapped !== null && typeof wrapped === "object") {
+      return propertiesWithAttachments(wrapped, attachments);
+    }
+    const attachment = typeof num === "number" ? attachments[num] : undefined;
     if (attachment === undefined) {
       throw new SyntaxError("Cannot decode arguments as an attachment is missing");
     }
     return attachment;
   }
+  return propertiesWithAttachments(value, attachments);
+}
+
+function propertiesWithAttachments(value: object, attachments: readonly Part[]): unknown {
   return Object.fromEntries(
     Object.entries(value).map(([key, item]) => [key, withAttachments(item, attachments)]),
   );

@@ -130,3 +130,55 @@ test("a frame of another version is one clear error", () => {
   assert.match(errors[0]!.message, /version "2".*version "1"/);
   assert.equal(inbox.stats.malformed, 10);
 });
+
+test("the chunks of two records are never put together into one", () => {
+  const { inbox, values } = setUp();
+  const chunk = (sequence: number, index: number, body: string, count = 3) =>
+    encodeFrame({ kind: "c", uid: OTHER, sequence, previous: 0, chunk: { index, count } }, body);
+  // Not heard: the second and third chunk of one record, and the first of the next.
+  inbox.receive(chunk(1, 0, "25,0;"));
+  inbox.receive(chunk(5, 1, '{"t":4,"n":"/",'));
+  inbox.receive(chunk(6, 2, '"v":"a b"}'));
+  assert.deepEqual(values(), []);
+  inbox.receive(chunk(7, 0, "25,0;"));
+  inbox.receive(chunk(8, 1, '{"t":4,"n":"/",', 4));
+  inbox.receive(chunk(9, 2, '"v":"a b"}'));
+  assert.deepEqual(values(), []);
+  assert.equal(inbox.stats.malformed, 0);
+});
+
+test("a record that cannot be read does not take its neighbours with it", () => {
+  const { inbox, values, errors } = setUp();
+  const good = (value: string) => encodeMessage({ type: 4, nsp: "/", value });
+  const header = '{"t":4,"n":"/","r":[null]}';
+  const bad = `${header.length},0;${header}`;
+  inbox.receive(
+    encodeFrame({ kind: "r", uid: OTHER, sequence: 1, previous: 0 }, good("a") + bad + good("b")),
+  );
+  assert.deepEqual(values(), ["a", "b"]);
+  assert.equal(errors.length, 1);
+});
+
+test("unfinished records are bounded: the sender that was silent for longest loses its own", () => {
+  const { inbox } = setUp(1_000);
+  const piece = "x".repeat(7_900);
+  const senders = Array.from(
+    { length: 10 },
+    (_, i) => `${i}`.repeat(16).slice(0, 16).replace(/^0/, "a"),
+  );
+  for (const uid of senders) {
+    for (let index = 0; index < 100; index++) {
+      inbox.receive(
+        encodeFrame({
+          kind: "c",
+          uid,
+          sequence: index + 1,
+          previous: index,
+          chunk: { index, count: 200 },
+        }, piece),
+      );
+    }
+  }
+  // Four records of the largest size, of a million characters each, are what is kept.
+  assert.ok(inbox.stats.incomplete >= 4, String(inbox.stats.incomplete));
+});

@@ -21,6 +21,10 @@ import { readVectors } from "./vectors.ts";
 
 const UID = "0123456789abcdef";
 
+function decodeAll(records: string): Message[] {
+  return [...decodeMessages(records)].map((decode) => decode());
+}
+
 test("frames are written and read as the golden vectors say", () => {
   for (
     const { head, body, payload } of readVectors<
@@ -41,13 +45,13 @@ test("records are written and read as the golden vectors say", () => {
     >("records")
   ) {
     assert.equal(encodeMessage(message), record, name);
-    assert.deepEqual([...decodeMessages(record + record)], [message, message], name);
+    assert.deepEqual(decodeAll(record + record), [message, message], name);
   }
 });
 
 test("malformed frames are refused, and nothing else is thrown", () => {
   for (const payload of readVectors<string[]>("malformed")) {
-    assert.throws(() => [...decodeMessages(decodeFrame(payload).body)], MalformedMessage, payload);
+    assert.throws(() => decodeAll(decodeFrame(payload).body), MalformedMessage, payload);
   }
 });
 
@@ -68,7 +72,7 @@ function roundTrip(items: { channel: string; record: string }[]) {
     assert.ok(payload.isWellFormed());
     const { chunk, body }: Frame = decodeFrame(payload);
     if (chunk === undefined) {
-      for (const message of decodeMessages(body)) {
+      for (const message of decodeAll(body)) {
         received.push({ channel, record: encodeMessage(message) });
       }
       continue;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { decodeEvent, encodeEvent } from "../../src/wire/packet.ts";
+import { decodeArgs, decodeEvent, encodeArgs, encodeEvent } from "../../src/wire/packet.ts";
 import { MalformedMessage, type Message, MessageType } from "../../src/wire/message.ts";
 import { decodePlain } from "../../src/wire/plain.ts";
 import { MessageType as ClusterMessageType } from "socket.io-adapter";
@@ -60,4 +60,16 @@ test("events are written as Socket.IO's default parser writes them, binary anywh
       assert.equal(decoded[0], data[0]);
     }
   }
+});
+
+test("data that looks like a placeholder is not taken for one, next to binary or not", () => {
+  const forged = [
+    { _placeholder: true, num: 0 },
+    { _placeholder: true, num: 99 },
+    { _placeholder: true, num: -1, value: { _placeholder: true, num: 0 } },
+    { deep: [{ _placeholder: true }] },
+  ];
+  const bytes = Buffer.from([1, 2, 3]);
+  assert.deepEqual(decodeArgs(encodeArgs(forged)), forged);
+  assert.deepEqual(decodeArgs(encodeArgs([...forged, bytes])), [...forged, bytes]);
 });

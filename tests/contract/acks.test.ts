@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { Socket as Client } from "socket.io-client";
 import { type Cluster, createCluster } from "../support/cluster.ts";
 import { test } from "../support/test.ts";
-import { signal, within } from "../support/wait.ts";
+import { signal, until, within } from "../support/wait.ts";
 
 type Answer = (...values: unknown[]) => void;
 
@@ -159,4 +159,16 @@ test("eight servers answer", async (t) => {
   answering(cluster, (client) => client);
   const answers = await cluster.io(3).timeout(10_000).emitWithAck("ask", "");
   assert.deepEqual(answers.sort(), [0, 1, 2, 3, 4, 5, 6, 7]);
+});
+
+test("what a client never answers is forgotten on its server, too", async (t) => {
+  const cluster = await createCluster(t, { size: 2 });
+  for (let i = 0; i < 20; i++) {
+    const answers = cluster.io(0).timeout(30).emitWithAck("nobody answers");
+    await assert.rejects(answers, /timed out/);
+  }
+  for (const i of [0, 1]) {
+    const { acks } = cluster.socket(i) as unknown as { acks: Map<number, unknown> };
+    await until(`server ${i} has forgotten them`, () => acks.size === 0);
+  }
 });

@@ -393,7 +393,8 @@ export class Bus {
 
   /** Both connections are up: say hello. Its echo and the answers of the others are what makes it ready. */
   #greet(): void {
-    if (this.#greeted || !this.#publisher.isUp || !this.#listener.isUp) return;
+    if (this.#greeted || this.#closing !== undefined) return;
+    if (!this.#publisher.isUp || !this.#listener.isUp) return;
     this.#greeted = true;
     this.membership.hello();
     this.#pulse.start();

@@ -58,6 +58,11 @@ const SCENARIOS: Record<string, () => Promise<void>> = {
     const node = await createNode(pgAdapter(await databaseUri(), { prefix: uniquePrefix() }));
     await node.io.close();
   },
+  "an emit and close() during start": async () => {
+    const node = await createNode(pgAdapter(await databaseUri(), { prefix: uniquePrefix() }));
+    node.io.emit("hello");
+    await node.io.close();
+  },
   "close() while nobody answers": async () => {
     const adapter = pgAdapter("postgresql://u@127.0.0.1:1/db", { prefix: uniquePrefix() });
     adapter.on("error", () => {});

@@ -71,6 +71,7 @@ test("a malformed connection string is refused, and its password stays a secret"
       "postgresql://u:se%kret@localhost/db",
       "postgresql://u:sekret@[::1/db",
       "://u:sekret@",
+      "u:sekret@localhost",
     ]
   ) {
     for (

@@ -5,7 +5,7 @@ import { pgAdapter } from "../../mod.ts";
 import { createCluster, createNode, uniquePrefix } from "../support/cluster.ts";
 import { databaseUri } from "../support/database.ts";
 import { test } from "../support/test.ts";
-import { within } from "../support/wait.ts";
+import { until, within } from "../support/wait.ts";
 
 test("who is ready knows all others: requests are complete from the first one on", async (t) => {
   const cluster = await createCluster(t, { clients: 2 });
@@ -89,7 +89,7 @@ test("a socket that leaves the last one of a namespace can still ask for the oth
   );
   const nsp = cluster.io(0).of("/last-1");
   const [socket] = nsp.sockets.values();
-  await cluster.settled();
+  await until("it knows of the other", async () => await nsp.adapter.serverCount() === 2);
   const others = new Promise<number>((resolve, reject) => {
     socket?.on(
       "disconnect",

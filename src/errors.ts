@@ -12,9 +12,10 @@
  * | `STANDBY` | the server is a standby, where LISTEN and NOTIFY are refused |
  * | `NO_LOOPBACK` | a session does not hear its own notification (a transaction pooler in between) |
  * | `CONNECTION_LOST` | a connection that worked was lost; it is being replaced |
+ * | `DISCONNECTED` | other servers cannot be asked as a connection is being replaced |
  * | `PUBLISH_FAILED` | PostgreSQL refused a message |
  * | `LISTEN_FAILED` | PostgreSQL refused a LISTEN |
- * | `BUFFER_FULL` | PostgreSQL was away for longer than `maxBuffer` holds; the oldest messages were dropped |
+ * | `BUFFER_FULL` | PostgreSQL was away for longer than `maxBuffer` holds; messages were dropped |
  * | `NOT_ENCODABLE` | data that cannot be serialized (a cycle, a BigInt) |
  * | `PAYLOAD_TOO_LARGE` | a packet of more than `maxPayload` bytes |
  * | `MALFORMED_MESSAGE` | something on one of our channels is no message of ours |
@@ -35,6 +36,7 @@ export type PgAdapterErrorCode =
   | "STANDBY"
   | "NO_LOOPBACK"
   | "CONNECTION_LOST"
+  | "DISCONNECTED"
   | "PUBLISH_FAILED"
   | "LISTEN_FAILED"
   | "BUFFER_FULL"

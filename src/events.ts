@@ -14,8 +14,11 @@ export interface PgAdapterEvents {
   disconnect: [error: PgAdapterError];
   /** Both connections work again. */
   reconnect: [];
-  /** Messages of another server were missed: how many, as far as is known. */
-  gap: [gap: { uid: string; missed: number }];
+  /**
+   * Messages of another server were missed for good: this one was away for longer than that one remembers. How many it
+   * says; when it is gone itself nobody knows, nor whether there were any.
+   */
+  gap: [gap: { uid: string; missed: number | undefined }];
   /** Another server joined the cluster. */
   "node-up": [uid: string];
   /** Another server left the cluster, or was not heard of for `heartbeatTimeout`. */

@@ -71,11 +71,25 @@ export interface PgAdapterOptions {
    */
   maxPayload?: number | undefined;
   /**
-   * The most bytes of messages that are kept while PostgreSQL cannot be reached; past it the oldest are dropped.
+   * The most bytes of messages that wait while PostgreSQL cannot be reached, or takes less than is sent; past it volatile
+   * messages are dropped, then the oldest, and that is an `error` event, once for each outage.
    *
    * @default {67108864}
    */
   maxBuffer?: number | undefined;
+  /**
+   * For how many milliseconds a process remembers what it has sent, for others that could not listen meanwhile. One that
+   * was away for less misses nothing.
+   *
+   * @default {30000}
+   */
+  replayWindow?: number | undefined;
+  /**
+   * The most bytes of what a process remembers for others; past it the oldest is forgotten before its time.
+   *
+   * @default {16777216}
+   */
+  replayBuffer?: number | undefined;
   /**
    * Milliseconds for a connection attempt, until the server has answered the first statement.
    *
@@ -109,6 +123,8 @@ export interface ResolvedOptions {
   readonly maxRoomChannels: number;
   readonly maxPayload: number;
   readonly maxBuffer: number;
+  readonly replayWindow: number;
+  readonly replayBuffer: number;
   readonly connectTimeout: number;
   readonly statementTimeout: number;
   readonly closeTimeout: number;
@@ -126,6 +142,8 @@ const DEFAULTS: ResolvedOptions = {
   maxRoomChannels: 1_000,
   maxPayload: 32 * 1024 * 1024,
   maxBuffer: 64 * 1024 * 1024,
+  replayWindow: 30_000,
+  replayBuffer: 16 * 1024 * 1024,
   connectTimeout: 5_000,
   statementTimeout: 5_000,
   closeTimeout: 5_000,
@@ -160,11 +178,13 @@ export function resolveOptions(given: PgAdapterOptions): ResolvedOptions {
       "connectTimeout",
       "statementTimeout",
       "closeTimeout",
+      "replayWindow",
     ] as const
   ) checkNumber(name, options[name], 1, MAX_MS, "milliseconds");
   checkNumber("maxRoomChannels", options.maxRoomChannels, 0, Number.MAX_SAFE_INTEGER, "channels");
   checkNumber("maxPayload", options.maxPayload, 1, 256 * 1024 * 1024, "bytes");
   checkNumber("maxBuffer", options.maxBuffer, 0, Number.MAX_SAFE_INTEGER, "bytes");
+  checkNumber("replayBuffer", options.replayBuffer, 0, Number.MAX_SAFE_INTEGER, "bytes");
   if (options.heartbeatTimeout <= options.heartbeatInterval) {
     refuse(
       "heartbeatTimeout",

@@ -7,7 +7,8 @@ import { messageOf, PgAdapterError } from "../errors.ts";
 import type { Events } from "../events.ts";
 import type { ResolvedOptions } from "../options.ts";
 import { clusterChannel, namespaceChannel, privateChannel } from "../wire/channel.ts";
-import { createUid } from "../wire/frame.ts";
+import { createUid, sequenceOf } from "../wire/frame.ts";
+import { encodeAsk } from "../wire/ask.ts";
 import { argsOf, countOf, MalformedMessage, type Message, MessageType } from "../wire/message.ts";
 import { Acknowledgements } from "./acknowledgements.ts";
 import { withDeadline } from "./deadline.ts";
@@ -19,6 +20,7 @@ import { Presence } from "./presence.ts";
 import { Publisher, type PublisherStats } from "./publisher.ts";
 import { Pulse } from "./pulse.ts";
 import { type BusPhase, Readiness } from "./readiness.ts";
+import { Repeats } from "./repeats.ts";
 import { Requests } from "./requests.ts";
 import { RoomChannels } from "./room_channels.ts";
 import type { SessionLimits } from "./session.ts";
@@ -58,6 +60,18 @@ export interface PgAdapterStats {
 /** How long `close()` waits for a connection that is down, if something is queued. */
 const LAST_ATTEMPT_MS = 1_000;
 
+/** How long a process that leaves answers those who missed its last messages, in dynamic mode. */
+const LINGER_MS = 100;
+
+/** How long a request waits for a connection that is being replaced: a blip is over by then. */
+const RECONNECT_PATIENCE_MS = 250;
+
+/** After an outage, how long what waited is held for those who are not back yet: the longest pause between attempts. */
+const HOLD_OFF_MS = 1_500;
+
+/** How long a heartbeat that PostgreSQL has taken may take to come back, at most. */
+const MAX_ECHO_MS = 3_000;
+
 /** The bus of one process. */
 export class Bus {
   /** The id of this process in the cluster. */
@@ -65,7 +79,7 @@ export class Bus {
   /** The options, complete. */
   readonly options: ResolvedOptions;
   /** The requests of this process to others. */
-  readonly requests: Requests = new Requests();
+  readonly requests: Requests;
   /** The broadcasts of this process that wait for acknowledgements of others' clients. */
   readonly acknowledgements: Acknowledgements = new Acknowledgements();
   /** The other processes. */
@@ -82,6 +96,13 @@ export class Bus {
   readonly #privateChannel: string;
   readonly #readiness: Readiness;
   readonly #pulse: Pulse;
+  readonly #repeats: Repeats;
+  readonly #echoMs: number;
+  /** What this process sent last to everybody. */
+  #lastSent: { channel: string; sequence: number } | undefined;
+  #holdOff: ReturnType<typeof setTimeout> | undefined;
+  /** Whether the listening connection was lost since the publishing one was. */
+  #wasDeaf = false;
   /** Whether both connections are up, and said hello. */
   #greeted = false;
   #patience: ReturnType<typeof setTimeout> | undefined;
@@ -105,28 +126,44 @@ export class Bus {
     this.#readiness = new Readiness(events);
     const error = (fault: PgAdapterError) => this.report(fault);
     const failed = (fault: PgAdapterError) => this.#readiness.failed(fault);
+    this.#echoMs = Math.min(MAX_ECHO_MS, options.heartbeatTimeout / 2);
     this.#pulse = new Pulse(
       {
         interval: options.heartbeatInterval,
-        timeout: options.heartbeatTimeout,
+        echo: this.#echoMs,
         firstEcho: options.statementTimeout,
       },
       {
-        beat: () => this.membership.heartbeat(),
+        beat: () => this.membership.heartbeat(this.#lastSent),
         tick: () => {
           this.membership.sweep();
           this.#inbox.sweep();
+          this.#publisher.sweep();
         },
         unheard: () => failed(differentDatabases(options.statementTimeout)),
-        deaf: () => {
-          // Nothing comes back of what is not sent.
-          if (!this.#publisher.isStuck) this.#listener.replace(deaf(options.heartbeatTimeout));
-        },
+        deaf: () => this.#listener.replace(deaf(this.#echoMs)),
+        silent: () => this.#checkListener(),
       },
     );
-    this.#inbox = new Inbox(this.uid, options.maxPayload, {
+    this.#inbox = new Inbox(this.uid, options, {
       message: (uid, message) => this.#receive(uid, message),
-      echo: () => this.#echo(),
+      echo: (payload) => this.#echo(payload),
+      heard: (uid) => this.#heard(uid),
+      isMember: (uid) => this.membership.has(uid),
+      left: (uid) => this.membership.left(uid),
+      asked: (uid, ask) => {
+        this.membership.note(uid, ask.hasRoomChannels);
+        this.#repeats.ask(uid, ask);
+      },
+      ask: (uid, ask) => {
+        const { hasRoomChannels } = this.membership;
+        this.#publisher.control(
+          privateChannel(options.prefix, uid),
+          "q",
+          encodeAsk({ ...ask, hasRoomChannels }),
+        );
+      },
+      gap: (uid, missed) => events.emit("gap", { uid, missed }),
       error,
     });
     this.#publisher = new Publisher(
@@ -134,41 +171,76 @@ export class Bus {
       publish,
       // What differs from where it listens may be a pooler, which would hand our settings on.
       { ...limits, isOwn: options.listen === undefined && options.publish === undefined },
-      options.maxPayload,
-      options.maxBuffer,
+      options,
       {
-        up: () => this.#greet(),
-        down: (fault) => this.#down(fault),
+        up: () => {
+          // Where only this connection was lost the others have been there all the time.
+          if (this.#listener.isUp && !this.#wasDeaf) this.#publisher.release();
+          this.#greet();
+        },
+        down: (fault) => {
+          this.#wasDeaf = !this.#listener.isUp;
+          this.#down(fault);
+          // What was lost by silence may have taken the other connection with it.
+          this.#checkListener();
+        },
+        confirmed: ({ channel, payload }) => {
+          const sequence = sequenceOf(payload);
+          if (channel === this.#clusterChannel) this.#pulse.taken(sequence);
+          else if (this.#places.isNamespace(channel)) this.#lastSent = { channel, sequence };
+        },
         failed,
         error,
       },
     );
-    const presence = new Presence(options.prefix);
+    this.#repeats = new Repeats(options.prefix, this.#publisher);
+    const presence = new Presence(options.prefix, this.uid);
     this.#listener = new Listener(this.uid, presence, this.#privateChannel, listen, limits, {
       up: () => {
         // Not before: answers to what it sends must find us, and a pooler in between would hand our settings on.
         this.#publisher.start();
         this.#greeted = false;
         this.#greet();
+        this.#inbox.resumed();
       },
-      down: (fault) => this.#down(fault),
+      down: (fault) => {
+        this.#wasDeaf = true;
+        this.#inbox.interrupted();
+        this.#down(fault);
+      },
       failed,
       error,
-      notification: (channel, payload) => this.#inbox.receive(payload, this.#places.of(channel)),
+      notification: (channel, payload) => {
+        this.#pulse.heard();
+        this.#inbox.receive(channel, payload, this.#places.of(channel));
+      },
+      opening: () => this.#inbox.open(),
+      listening: (opening, channels) => {
+        if (channels.length === 0) this.#inbox.cancel(opening);
+        // Nobody waits for it: it never rejects.
+        else this.#inbox.ask(opening, channels);
+      },
+      unlistened: (channel) => this.#inbox.forget(channel),
     });
+    this.requests = new Requests((uids) => this.#listener.absent(uids));
     this.membership = new Membership(
       options.heartbeatTimeout,
       options.subscriptionMode === "dynamic",
       {
-        nodeUp: (uid) => {
+        nodeUp: (uid, isBack) => {
+          // While it was gone for us we may have been for it, and then it did not think of us.
+          if (isBack && !this.membership.hasRoomChannels) this.#inbox.returned(uid);
           events.emit("node-up", uid);
           this.#readyIfComplete();
         },
         nodeDown: (uid) => {
+          this.#inbox.gone(uid);
           this.requests.release(uid);
+          this.#releaseIfAllAreHeard();
           events.emit("node-down", uid);
         },
         namespaceClosed: (uid, nsp) => this.requests.release(uid, nsp),
+        sent: (uid, channel, sequence) => this.#inbox.check(uid, channel, sequence),
         otherParser: (uid) => this.report(otherParser(uid)),
         send: (message, to) =>
           this.#send(
@@ -179,9 +251,9 @@ export class Bus {
     );
     this.roomChannels = options.subscriptionMode === "static"
       ? undefined
-      : new RoomChannels(this.#listener, options.maxRoomChannels, (has) => {
-        this.membership.hasRoomChannels = has;
-        return this.#publisher.flush();
+      : new RoomChannels(this.#listener, options.maxRoomChannels, {
+        announce: (has) => this.membership.hasRoomChannels = has,
+        ask: (channel) => this.#inbox.ask(this.#inbox.open(), [channel]),
       });
     this.#listener.listen(this.#clusterChannel);
   }
@@ -243,14 +315,16 @@ export class Bus {
   }
 
   /**
-   * Whether this process knows the others.
+   * Whether this process knows the others, and can ask them.
    *
-   * @returns Nothing when it does; otherwise a promise that settles when it does or is closed, and rejects with
-   * `REQUEST_TIMEOUT` when that takes too long.
+   * @returns Nothing when it can; otherwise a promise that settles when it can or is closed, and rejects when that takes
+   * too long: with `REQUEST_TIMEOUT` at the start, with `DISCONNECTED`, and soon, in an outage.
    */
   acquainted(): Promise<void> | undefined {
-    if (this.#readiness.isAcquainted || this.#closing !== undefined) return undefined;
-    return this.#readiness.acquainted(this.options.requestsTimeout);
+    if (this.phase === "ready" || this.#closing !== undefined) return undefined;
+    return this.#readiness.isAcquainted
+      ? this.#readiness.reconnected(RECONNECT_PATIENCE_MS)
+      : this.#readiness.acquainted(this.options.requestsTimeout);
   }
 
   /** Whether a broadcast to a room may travel on the channel of the room: all processes listen to theirs. */
@@ -300,16 +374,17 @@ export class Bus {
   async #close(): Promise<void> {
     this.#pulse.stop();
     clearTimeout(this.#patience);
+    clearTimeout(this.#holdOff);
     // What waits is sent even by an adapter that is still connecting, but a database that is away holds nobody up.
     const { isUp, isIdle } = this.#publisher;
+    this.#publisher.release();
     if (isUp || !isIdle || this.#readiness.isAcquainted) {
-      this.membership.goodbye();
       const patience = isUp
         ? this.options.closeTimeout
         : Math.min(LAST_ATTEMPT_MS, this.options.closeTimeout);
       try {
         await withDeadline(
-          this.#publisher.flush(),
+          this.#sayGoodbye(),
           patience,
           () =>
             new PgAdapterError(
@@ -321,12 +396,26 @@ export class Bus {
         this.report(fault as PgAdapterError);
       }
     }
+    if (
+      this.#publisher.isUp && this.roomChannels !== undefined && this.membership.nodes.length > 0
+    ) {
+      await new Promise<void>((resolve) => setTimeout(resolve, LINGER_MS));
+    }
+    this.#repeats.close();
     this.#readiness.close();
     this.requests.close();
     this.acknowledgements.close();
     await Promise.all([this.#publisher.close(), this.#listener.close()]);
     this.#routes.clear();
     this.#places.clear();
+  }
+
+  /** Its last words come after everything else. */
+  async #sayGoodbye(): Promise<void> {
+    await this.#publisher.flush();
+    this.membership.leave();
+    this.#publisher.control(this.#clusterChannel, "b", "");
+    await this.#publisher.flush();
   }
 
   #unwant(channel: string, place: Place): void {
@@ -340,7 +429,6 @@ export class Bus {
 
   #receive(uid: string | undefined, message: Message): void {
     if (this.#closing !== undefined) return;
-    if (uid !== undefined) this.membership.heard(uid);
     if (message.nsp === undefined) {
       if (uid === undefined) {
         throw new MalformedMessage("Cannot read a message without a namespace");
@@ -398,10 +486,33 @@ export class Bus {
     this.#greeted = true;
     this.membership.hello();
     this.#pulse.start();
+    this.#wasDeaf = false;
+    clearTimeout(this.#holdOff);
+    this.#holdOff = setTimeout(() => this.#publisher.release(), HOLD_OFF_MS);
+    this.#releaseIfAllAreHeard();
   }
 
-  #echo(): void {
-    if (!this.#greeted || !this.#pulse.echo() || this.#closing !== undefined) return;
+  /** What waited during an outage is for those who are back. */
+  #releaseIfAllAreHeard(): void {
+    if (!this.#greeted || !this.#publisher.isHeld || !this.membership.areAllHeard) return;
+    clearTimeout(this.#holdOff);
+    this.#publisher.release();
+  }
+
+  #checkListener(): void {
+    // A failure is told by the connection itself.
+    this.#listener.check(this.#echoMs);
+  }
+
+  #heard(uid: string): void {
+    this.membership.heard(uid);
+    this.#releaseIfAllAreHeard();
+  }
+
+  #echo(payload: string): void {
+    if (!this.#greeted || !this.#pulse.echo(sequenceOf(payload)) || this.#closing !== undefined) {
+      return;
+    }
     clearTimeout(this.#patience);
     // Who holds a session and does not answer is starting, or dead without the server's knowing.
     this.#patience = setTimeout(() => this.#becomeReady(), this.options.requestsTimeout);
@@ -424,6 +535,8 @@ export class Bus {
     this.#greeted = false;
     this.#pulse.stop();
     clearTimeout(this.#patience);
+    clearTimeout(this.#holdOff);
+    this.membership.interrupted();
     this.#readiness.lost(error);
   }
 }
@@ -438,7 +551,7 @@ function differentDatabases(ms: number): PgAdapterError {
 function deaf(ms: number): PgAdapterError {
   return new PgAdapterError(
     "CONNECTION_LOST",
-    `Lost the listening connection as no heartbeat came back for ${ms} ms`,
+    `Lost the listening connection as a heartbeat did not come back within ${ms} ms`,
   );
 }
 

@@ -1,6 +1,7 @@
 /**
- * What arrives: payloads in, messages out, in the order of their sender, each once.
+ * What arrives: payloads in, messages out, in the order of their sender, each once. What was missed is asked for.
  */
+import { type Ask, decodeAsk, decodeAskEnd } from "../wire/ask.ts";
 import {
   decodeFrame,
   type Frame,
@@ -16,23 +17,39 @@ import {
   type Message,
 } from "../wire/message.ts";
 import { decodePlain } from "../wire/plain.ts";
-import { messageOf, PgAdapterError } from "../errors.ts";
+import { PgAdapterError } from "../errors.ts";
+import { Assembly } from "./assembly.ts";
+import { Complaints } from "./complaints.ts";
+import { type Deferred, deferred } from "./deadline.ts";
 import type { Place } from "./places.ts";
+import { Sender, type Wait } from "./sender.ts";
 
 /** How many senders are remembered, emitters included; the one that was silent for longest is forgotten. */
 const MAX_SENDERS = 4_096;
 
-/** Milliseconds for which a kind of malformed message is not reported again: anybody may send a million of them. */
-const QUIET_MS = 60_000;
+/** Milliseconds after which a record whose next chunk does not come is given up: of an emitter. */
+const EMITTERS_ASSEMBLY_MS = 10_000;
 
-/** How many kinds of malformed messages are told apart. */
-const MAX_KINDS = 100;
-
-/** Milliseconds after which a record whose next chunk does not come is given up. */
-const ASSEMBLY_MS = 10_000;
+/** The same for a process, which goes on after an outage of the database. */
+const ASSEMBLY_MS = 300_000;
 
 /** How many records of the largest size may be put together at once. */
 const MAX_RECORDS_ASSEMBLING = 4;
+
+/** How many characters of frames are held back for what was missed before them. */
+const MAX_HELD = 64 * 1024 * 1024;
+
+/** Milliseconds after which a question is asked once more. */
+const ASK_AGAIN_MS = 2_000;
+
+/** Milliseconds after which a process that does not answer has no answer. */
+const ANSWER_MS = 15_000;
+
+/** The same for one that has said its last words. */
+const LAST_ANSWER_MS = 1_000;
+
+/** The most characters of the names of channels in one question; with more it is about all. */
+const MAX_ASKED_LENGTH = 2_000;
 
 /** What an inbox has seen. */
 export interface InboxStats {
@@ -44,13 +61,17 @@ export interface InboxStats {
   characters: number;
   /** Frames that had been received before. */
   duplicates: number;
-  /** Chunks of messages whose beginning was not heard. */
+  /** Frames that had been missed, and came when they were asked for. */
+  repaired: number;
+  /** Messages that were missed and could not be had any more, as far as they are known. */
+  missed: number;
+  /** Records in chunks that did not come whole. */
   incomplete: number;
-  /** Payloads that are no message of ours. */
+  /** Payloads and messages that are none of ours. */
   malformed: number;
 }
 
-/** What an inbox tells. */
+/** What an inbox tells and needs. */
 export interface InboxEvents {
   /**
    * @param uid The sender's; none for a plain message.
@@ -58,57 +79,75 @@ export interface InboxEvents {
    */
   message(uid: string | undefined, message: Message): void;
   /** One of our own frames came back. */
-  echo(): void;
+  echo(payload: string): void;
+  /** A process was heard of. */
+  heard(uid: string): void;
+  /** Whether a process is a member of the cluster, as far as is known. */
+  isMember(uid: string): boolean;
+  /** A process has said its last words. */
+  left(uid: string): void;
+  /** A process asks for what it missed of this one. */
+  asked(uid: string, ask: Ask): void;
+  /** Something was missed of a process: it is to be asked. */
+  ask(uid: string, ask: Omit<Ask, "hasRoomChannels">): void;
+  /** Messages of a process were missed for good; how many, where that is known. */
+  gap(uid: string, missed: number | undefined): void;
   error(error: PgAdapterError): void;
 }
 
-/** What is known of a sender. */
-interface Sender {
-  /** The highest sequence number so far. */
-  sequence: number;
-  /** The pieces of a record that has not come whole yet. */
-  pieces: string[];
-  /** How many pieces the record has. */
-  count: number;
-  /** When the last piece came. */
-  since: number;
+/** The options that an inbox uses. */
+export interface InboxOptions {
+  readonly maxPayload: number;
+  readonly replayWindow: number;
 }
 
 /** Reads what arrives. */
 export class Inbox {
   readonly #uid: string;
   readonly #maxRecordLength: number;
+  readonly #replayWindow: number;
   readonly #events: InboxEvents;
-  readonly #senders: Map<string, Sender> = new Map();
+  readonly #complaints: Complaints;
+  /** Processes, and emitters without an order, by their uid, in the order of use. */
+  readonly #senders: Map<string, { sender: Sender; assembly: Assembly }> = new Map();
   /** How many characters of unfinished records there are. */
   #assembling = 0;
-  /** When each kind of malformed message was reported. */
-  readonly #reported: Map<string, number> = new Map();
-
-  /** What it has seen so far. */
-  readonly stats: InboxStats = {
+  #waits = 0;
+  /** Until when a process that is heard for the first time may have sent what was missed: for ever while deaf. */
+  #newcomersUntil = -Infinity;
+  /** Those who wait for the end of what they opened. */
+  readonly #closing: Map<number, Deferred<void>> = new Map();
+  readonly #stats: Omit<InboxStats, "malformed"> = {
     messages: 0,
     frames: 0,
     characters: 0,
     duplicates: 0,
+    repaired: 0,
+    missed: 0,
     incomplete: 0,
-    malformed: 0,
   };
 
-  /** @param maxPayload The most bytes of a packet. */
-  constructor(uid: string, maxPayload: number, events: InboxEvents) {
+  constructor(uid: string, options: InboxOptions, events: InboxEvents) {
     this.#uid = uid;
-    this.#maxRecordLength = maxRecordLength(maxPayload);
+    this.#maxRecordLength = maxRecordLength(options.maxPayload);
+    this.#replayWindow = options.replayWindow;
     this.#events = events;
+    this.#complaints = new Complaints((error) => events.error(error));
+  }
+
+  /** What it has seen so far. */
+  get stats(): InboxStats {
+    return { ...this.#stats, malformed: this.#complaints.count };
   }
 
   /**
    * Takes a payload. Never throws.
    *
+   * @param channel The channel it came on.
    * @param place What the channel stands for, when plain messages are welcome there.
    */
-  receive(payload: string, place?: Place): void {
-    if (isFrameOf(this.#uid, payload)) return this.#events.echo();
+  receive(channel: string, payload: string, place?: Place): void {
+    if (isFrameOf(this.#uid, payload)) return this.#events.echo(payload);
     try {
       if (payload.startsWith("{")) {
         if (place === undefined) {
@@ -118,40 +157,209 @@ export class Inbox {
         return this.#deliver(undefined, () => message);
       }
       if (!payload.startsWith(WIRE_VERSION)) return this.#strange(payload);
-      this.stats.frames++;
-      this.stats.characters += payload.length;
-      this.#receiveFrame(decodeFrame(payload));
+      this.#stats.frames++;
+      this.#stats.characters += payload.length;
+      this.#receiveFrame(channel, decodeFrame(payload));
     } catch (fault) {
-      this.#malformed(fault, excerpt(payload));
+      this.#complaints.malformed(fault, excerpt(payload));
     }
   }
 
-  /** Gives up records whose rest does not come: their senders are gone. Called now and then. */
+  /** The listening connection is lost: whatever is sent from now on is missed. */
+  interrupted(): void {
+    this.#newcomersUntil = Infinity;
+    for (const { sender } of this.#senders.values()) {
+      if (this.#events.isMember(sender.uid)) sender.interrupted();
+    }
+    this.#settleClosing();
+  }
+
+  /** The listening connection is back: asks for what was missed. */
+  resumed(): void {
+    if (this.#newcomersUntil === Infinity) {
+      this.#newcomersUntil = performance.now() + this.#replayWindow;
+    }
+    for (const { sender } of this.#senders.values()) {
+      for (const wait of [...sender.waits]) {
+        if (wait.isOutage) this.#ask(sender, wait);
+        // What was opened meanwhile is part of that.
+        else this.#settle(sender, wait.id);
+      }
+    }
+  }
+
+  /** A process that was gone is there again, and may have sent to channels that nobody listened to. */
+  returned(uid: string): void {
+    const known = this.#senders.get(uid);
+    if (known === undefined || known.sender.isWaiting) return;
+    this.#ask(known.sender, known.sender.wait(undefined, true));
+  }
+
+  /**
+   * From here on messages of channels that are to be listened to may be missed.
+   *
+   * @returns What to {@linkcode ask} or {@linkcode cancel} with.
+   */
+  open(): number {
+    const id = this.#nextWait();
+    for (const { sender } of this.#senders.values()) {
+      if (this.#events.isMember(sender.uid)) sender.wait(undefined, false, undefined, id);
+    }
+    return id;
+  }
+
+  /**
+   * The channels are listened to, or will not be: asks for what was sent to them meanwhile.
+   *
+   * @returns A promise that settles when all that can be had is there, and never rejects.
+   */
+  ask(id: number, channels: readonly string[]): Promise<void> {
+    const isShort = channels.reduce((sum, { length }) => sum + length, 0) < MAX_ASKED_LENGTH;
+    let isAsked = false;
+    for (const { sender } of this.#senders.values()) {
+      const wait = sender.waitOf(id);
+      if (wait === undefined) continue;
+      if (isShort) wait.channels = channels;
+      this.#ask(sender, wait);
+      isAsked = true;
+    }
+    if (!isAsked) return Promise.resolve();
+    const closing = deferred<void>();
+    this.#closing.set(id, closing);
+    return closing.promise;
+  }
+
+  /** Nothing was missed. */
+  cancel(id: number): void {
+    for (const { sender } of this.#senders.values()) this.#settle(sender, id);
+  }
+
+  /** Nothing of a channel is heard any more. */
+  forget(channel: string): void {
+    for (const { sender } of this.#senders.values()) sender.forget(channel);
+  }
+
+  /** A process is gone: it answers no more. */
+  gone(uid: string): void {
+    const sender = this.#senders.get(uid)?.sender;
+    for (const wait of [...sender?.waits ?? []]) this.#giveUpWait(sender!, wait, true);
+  }
+
+  /** What a process says it sent last on a channel, which may be what was missed. */
+  check(uid: string, channel: string, sequence: number): void {
+    const sender = this.#senders.get(uid)?.sender;
+    const wait = sender?.check(channel, sequence);
+    if (wait !== undefined) this.#ask(sender!, wait);
+  }
+
+  /** Gives up what does not come. Called now and then. */
   sweep(): void {
-    if (this.#assembling === 0) return;
-    const before = performance.now() - ASSEMBLY_MS;
-    for (const sender of this.#senders.values()) {
-      if (sender.pieces.length > 0 && sender.since < before) this.#giveUp(sender);
+    const now = performance.now();
+    for (const { sender, assembly } of this.#senders.values()) {
+      const patience = this.#events.isMember(sender.uid) ? ASSEMBLY_MS : EMITTERS_ASSEMBLY_MS;
+      if (assembly.since !== undefined && assembly.since < now - patience) {
+        this.#giveUp(sender.uid, assembly);
+      }
+      const limit = sender.isLeaving ? LAST_ANSWER_MS : ANSWER_MS;
+      for (const wait of [...sender.waits]) {
+        if (wait.asked === undefined) continue;
+        if (wait.asked.first < now - limit) this.#giveUpWait(sender, wait);
+        else if (wait.asked.last < now - ASK_AGAIN_MS) this.#ask(sender, wait);
+      }
+    }
+    this.#settleClosing();
+  }
+
+  #nextWait = (): number => ++this.#waits;
+
+  #ask(sender: Sender, wait: Wait): void {
+    const { id, after, channels } = wait;
+    const now = performance.now();
+    wait.asked = { first: wait.asked?.first ?? now, last: now };
+    this.#events.ask(sender.uid, { id, after, ...channels !== undefined && { channels } });
+  }
+
+  #settle(sender: Sender, id: number, until?: number): void {
+    sender.settle(id, until);
+    if (this.#closing.has(id)) this.#settleClosing();
+  }
+
+  #settleClosing(): void {
+    if (this.#closing.size === 0) return;
+    const open = new Set<number>();
+    for (const { sender } of this.#senders.values()) {
+      for (const { id } of sender.waits) open.add(id);
+    }
+    for (const [id, closing] of this.#closing) {
+      if (open.has(id)) continue;
+      this.#closing.delete(id);
+      closing.resolve();
     }
   }
 
-  #receiveFrame(frame: Frame): void {
-    const sender = this.#senderOf(frame.uid);
+  /** No answer will come. */
+  #giveUpWait(
+    sender: Sender,
+    wait: Wait,
+    isKnown: boolean = this.#events.isMember(sender.uid),
+  ): void {
+    if (wait.isOutage && isKnown) this.#events.gap(sender.uid, undefined);
+    this.#settle(sender, wait.id);
+  }
+
+  #receiveFrame(channel: string, frame: Frame): void {
+    const { uid, kind, sequence } = frame;
+    this.#events.heard(uid);
+    if (kind === "p") return;
     // Emitters have no order over all that they send: several connections of a pool may share one.
-    const isSequenced = frame.previous !== undefined;
-    if (isSequenced && frame.sequence <= sender.sequence) {
-      this.stats.duplicates++;
-      return;
+    if (frame.previous === undefined) {
+      if (kind !== "r" && kind !== "c") {
+        throw new MalformedMessage(`Cannot read a frame of kind "${kind}" without its predecessor`);
+      }
+      return this.#deliverFrame(this.#senderOf(uid).assembly, frame, false);
     }
-    const isNext = frame.sequence === sender.sequence + 1;
-    sender.sequence = frame.sequence;
-    if (frame.kind === "p") return;
-    let records: string | undefined = frame.body;
-    if (frame.chunk !== undefined) {
-      records = this.#assemble(sender, frame.chunk, isNext, frame.body);
-    } else if (sender.pieces.length > 0) this.#giveUp(sender);
+    const { sender } = this.#senderOf(uid);
+    // What is about frames does not wait for frames: two that ask each other would wait for ever.
+    if (kind === "q") this.#events.asked(uid, decodeAsk(frame.body));
+    else if (kind === "e") this.#answered(sender, sequence, frame.body);
+    else if (kind === "b") sender.isLeaving = true;
+    sender.receive(channel, frame);
+    if (sender.heldLength > 0) this.#boundHeld();
+  }
+
+  #answered(sender: Sender, sequence: number, body: string): void {
+    const { id, lost } = decodeAskEnd(body);
+    if (sender.waitOf(id) === undefined) return;
+    if (lost > 0) this.#missed(sender.uid, lost);
+    this.#settle(sender, id, sequence);
+  }
+
+  #missed(uid: string, count: number): void {
+    this.#stats.missed += count;
+    this.#events.gap(uid, count);
+  }
+
+  /** The next frame in order. */
+  #deliverFrame(assembly: Assembly, frame: Frame, isTrusted: boolean): void {
+    const { uid, kind, chunk, body } = frame;
+    if (frame.isRepeat) this.#stats.repaired++;
+    if (kind === "b") return this.#events.left(uid);
+    let records: string | undefined = body;
+    if (chunk !== undefined) records = this.#assemble(assembly, frame, chunk);
+    else if (kind !== "r") return;
+    else if (assembly.since !== undefined) this.#giveUp(uid, assembly);
     if (records === undefined) return;
-    for (const decode of decodeMessages(records)) this.#deliver(frame.uid, decode);
+    try {
+      for (const decode of decodeMessages(records)) {
+        this.#deliver(uid, () => {
+          const message = decode();
+          if (isTrusted) message.trusted = true;
+          return message;
+        });
+      }
+    } catch (fault) {
+      this.#complaints.malformed(fault, excerpt(records));
+    }
   }
 
   /** One message that is refused does not take its neighbours with it. */
@@ -160,104 +368,116 @@ export class Inbox {
     try {
       const message = decode();
       what = `type ${message.type}`;
-      this.stats.messages++;
+      this.#stats.messages++;
       this.#events.message(uid, message);
     } catch (fault) {
-      this.#malformed(fault, what);
+      this.#complaints.malformed(fault, what);
     }
   }
 
-  #malformed(fault: unknown, what: string): void {
-    this.#refuse(
-      new PgAdapterError("MALFORMED_MESSAGE", `${messageOf(fault)}: ${what}`, { cause: fault }),
-      messageOf(fault),
-    );
-  }
-
-  /** Counts a payload or a message that is dropped, and reports the first of its kind. */
-  #refuse(error: PgAdapterError, reason: string): void {
-    this.stats.malformed++;
-    // The values in the reason do not make it another kind.
-    const kind = error.code + reason.replace(/"(?:[^"\\]|\\.)*"|\d+/g, "");
-    const now = performance.now();
-    for (const [known, at] of this.#reported) {
-      if (now - at >= QUIET_MS) this.#reported.delete(known);
-    }
-    if (this.#reported.has(kind) || this.#reported.size >= MAX_KINDS) return;
-    this.#reported.set(kind, now);
-    this.#events.error(error);
-  }
-
-  /** The chunks of a record come one after the other, as they are sent in one go by one sender. */
   #assemble(
-    sender: Sender,
-    { index, count }: { index: number; count: number },
-    isNext: boolean,
-    piece: string,
+    assembly: Assembly,
+    { uid, sequence, body }: Frame,
+    chunk: NonNullable<Frame["chunk"]>,
   ): string | undefined {
-    if (count > this.#maxRecordLength / (MAX_PAYLOAD_BYTES / 2)) {
-      throw new MalformedMessage(
-        `Cannot put a record together as it has ${count} chunks, more than maxPayload allows`,
+    const { index, count } = chunk;
+    if (count > this.#maxRecordLength / (MAX_PAYLOAD_BYTES / 4)) {
+      this.#complaints.malformed(
+        new MalformedMessage(
+          `Cannot put a record together as it has ${count} chunks, more than maxPayload allows`,
+        ),
+        `sender ${uid}`,
       );
+      return undefined;
     }
-    const { pieces } = sender;
-    const follows = index === 0
-      ? pieces.length === 0
-      : isNext && pieces.length === index && sender.count === count;
     // What was begun is not finished, or (who starts to listen in the middle of a record) never began here.
-    if (!follows) this.#giveUp(sender);
-    if (index >= count || (!follows && index > 0)) return undefined;
-    sender.pieces.push(piece);
-    sender.count = count;
-    sender.since = performance.now();
-    this.#assembling += piece.length;
-    this.#bound();
-    if (sender.pieces.length < count) return undefined;
-    const record = sender.pieces.join("");
-    this.#clear(sender);
+    if (!assembly.continues(chunk, sequence)) {
+      if (assembly.since !== undefined) this.#giveUp(uid, assembly);
+      if (index > 0 || count === 0) {
+        this.#stats.incomplete++;
+        return undefined;
+      }
+    }
+    const before = assembly.length;
+    const record = assembly.add(count, sequence, body);
+    this.#assembling += assembly.length - before;
+    this.#boundAssembling();
     return record;
   }
 
   /** A record will not come whole. */
-  #giveUp(sender: Sender): void {
-    this.stats.incomplete++;
-    this.#clear(sender);
-  }
-
-  #clear(sender: Sender): void {
-    for (const { length } of sender.pieces) this.#assembling -= length;
-    sender.pieces = [];
+  #giveUp(uid: string, assembly: Assembly): void {
+    this.#stats.incomplete++;
+    this.#assembling -= assembly.length;
+    assembly.clear();
+    // Who begins to listen in the middle of a record did not miss it; this one had begun here.
+    if (this.#events.isMember(uid)) this.#missed(uid, 1);
   }
 
   /** Records that are begun take memory: past the bound those of whom was silent for longest go. */
-  #bound(): void {
+  #boundAssembling(): void {
     if (this.#assembling <= MAX_RECORDS_ASSEMBLING * this.#maxRecordLength) return;
-    for (const sender of this.#senders.values()) {
-      if (sender.pieces.length > 0) return this.#giveUp(sender);
+    for (const { sender, assembly } of this.#senders.values()) {
+      if (assembly.since !== undefined) return this.#giveUp(sender.uid, assembly);
     }
   }
 
-  #senderOf(uid: string): Sender {
-    const sender = this.#senders.get(uid) ?? { sequence: 0, pieces: [], count: 0, since: 0 };
+  /** Frames that are held back take memory, too: past the bound what was missed before them is given up. */
+  #boundHeld(): void {
+    let sum = 0;
+    let most: Sender | undefined;
+    for (const { sender } of this.#senders.values()) {
+      sum += sender.heldLength;
+      if (sender.heldLength > (most?.heldLength ?? 0)) most = sender;
+    }
+    if (sum <= MAX_HELD || most === undefined) return;
+    for (const wait of [...most.waits]) this.#giveUpWait(most, wait);
+  }
+
+  #senderOf(uid: string): { sender: Sender; assembly: Assembly } {
+    let known = this.#senders.get(uid);
     // Deleting first keeps the map in the order of use.
-    this.#senders.delete(uid);
-    this.#senders.set(uid, sender);
+    if (known === undefined) known = this.#meet(uid);
+    else this.#senders.delete(uid);
+    this.#senders.set(uid, known);
     if (this.#senders.size > MAX_SENDERS) this.#forgetOldest();
-    return sender;
+    return known;
+  }
+
+  #meet(uid: string): { sender: Sender; assembly: Assembly } {
+    const assembly = new Assembly();
+    const sender: Sender = new Sender(uid, {
+      deliver: (frame, isTrusted) =>
+        this.#deliverFrame(assembly, frame, isTrusted && this.#events.isMember(uid)),
+      missed: (wait) => this.#ask(sender, wait),
+      duplicate: () => this.#stats.duplicates++,
+      late: () => this.#missed(uid, 1),
+      forged: () =>
+        this.#complaints.malformed(
+          new MalformedMessage("Cannot take a frame as its sender did not send it in its place"),
+          `sender ${uid}`,
+        ),
+    }, this.#nextWait);
+    // Who came while nothing was heard has said things already.
+    if (performance.now() < this.#newcomersUntil) {
+      const wait = sender.wait(undefined, true, 0);
+      if (this.#newcomersUntil !== Infinity) this.#ask(sender, wait);
+    }
+    return { sender, assembly };
   }
 
   #forgetOldest(): void {
-    const [uid, sender] = this.#senders.entries().next().value!;
-    this.#clear(sender);
+    const [uid, { assembly }] = this.#senders.entries().next().value!;
+    this.#assembling -= assembly.length;
     this.#senders.delete(uid);
   }
 
   #strange(payload: string): void {
-    if (/^[0-9a-zA-Z][a-z][0-9a-f]{16}/.test(payload)) {
+    if (/^[0-9a-zA-Z][a-zA-Z][0-9a-f]{16}/.test(payload)) {
       const reason = `Cannot read a frame of version "${
         payload[0]
       }" as this process speaks version "${WIRE_VERSION}"`;
-      return this.#refuse(
+      return this.#complaints.add(
         new PgAdapterError(
           "WIRE_VERSION",
           `${reason}: run one version of the package in the whole cluster`,
@@ -265,7 +485,7 @@ export class Inbox {
         reason,
       );
     }
-    this.#malformed(
+    this.#complaints.malformed(
       new MalformedMessage("Cannot read a payload as it is neither JSON nor a frame"),
       excerpt(payload),
     );

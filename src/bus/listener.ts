@@ -14,6 +14,17 @@ import type { ConnectionSettings } from "./settings.ts";
 export type ListenerEvents = Pick<LinkEvents, "up" | "down" | "failed"> & {
   notification(channel: string, payload: string): void;
   error(error: PgAdapterError): void;
+  /**
+   * A channel is wanted that is not listened to yet; from here on its messages are missed. Called once for all that
+   * will be listened to in one go.
+   *
+   * @returns What `listening` is called with.
+   */
+  opening(): number;
+  /** The channels of an opening are listened to; none, when nothing came of it. */
+  listening(opening: number, channels: readonly string[]): void;
+  /** A channel is not listened to any more. */
+  unlistened(channel: string): void;
 };
 
 /** A channel that is wanted. */
@@ -34,6 +45,10 @@ export class Listener {
   readonly #wanted: Map<string, Wanted> = new Map();
   /** What the current session listens to. */
   #listening: Set<string> = new Set();
+  /** What it is about to listen to no more. */
+  #leaving: readonly string[] = [];
+  /** What will be listened to in the next round. */
+  #opening: number | undefined;
   /** What may have to be listened to or not any more. */
   #changed: Set<string> = new Set();
   #busy = false;
@@ -89,9 +104,16 @@ export class Listener {
     return this.#peers;
   }
 
-  /** How many channels are wanted. */
+  /** How many channels are wanted, or still listened to. */
   get channels(): number {
-    return this.#wanted.size;
+    let unwanted = this.#leaving.length;
+    for (const channel of this.#listening) if (!this.#wanted.has(channel)) unwanted++;
+    return this.#wanted.size + unwanted;
+  }
+
+  /** Makes sure that the connection is there. Called when nothing was heard for a while. */
+  async check(ms: number): Promise<void> {
+    await this.#link.session?.check(ms);
   }
 
   /**
@@ -105,9 +127,22 @@ export class Listener {
       const isAcknowledged = this.#listening.has(channel);
       wanted = { acknowledged: deferred(), isAcknowledged };
       this.#wanted.set(channel, wanted);
+      if (!isAcknowledged) this.#opening ??= this.#events.opening();
       this.#change(channel);
     }
     return wanted.isAcknowledged ? undefined : wanted.acknowledged.promise;
+  }
+
+  /** Which of these processes do not listen at the moment; none, when that cannot be found out. Never rejects. */
+  async absent(uids: readonly string[]): Promise<string[]> {
+    const { session } = this.#link;
+    if (session === undefined) return [];
+    try {
+      return await this.#presence.absent(session, uids);
+    } catch (_fault) {
+      // The connection is told of by the link; who asks takes them for there.
+      return [];
+    }
   }
 
   /** Wants a channel no longer. */
@@ -153,7 +188,9 @@ export class Listener {
         const { session } = this.#link;
         if (session === undefined) return;
         const changed = [...this.#changed];
+        const opening = this.#opening;
         this.#changed = new Set();
+        this.#opening = undefined;
         const add = changed.filter((channel) =>
           this.#wanted.has(channel) && !this.#listening.has(channel)
         );
@@ -162,8 +199,13 @@ export class Listener {
         );
         // Not listened to from now on: who wants one of them again meanwhile waits for the next round.
         for (const channel of remove) this.#listening.delete(channel);
+        this.#leaving = remove;
         if (add.length + remove.length > 0) await session.query(listenText(add, remove));
+        // With its connection what was opened is part of a greater outage.
         if (this.#link.session !== session) return;
+        for (const channel of remove) this.#events.unlistened(channel);
+        this.#leaving = [];
+        if (opening !== undefined) this.#events.listening(opening, add);
         this.#acknowledge(add);
       }
     } finally {
@@ -174,6 +216,8 @@ export class Listener {
   /** A new session: listen to all that is wanted, then hear itself. */
   async #prepare(session: Session): Promise<void> {
     this.#changed = new Set();
+    this.#leaving = [];
+    this.#opening = undefined;
     const channels = [...this.#wanted.keys()];
     await this.#presence.take(session);
     await session.query(listenText([this.#probeChannel, ...channels], []));

@@ -30,13 +30,16 @@ const MAX_NODES = 1_024;
 
 /** What membership tells and needs. */
 export interface MembershipEvents {
-  nodeUp(uid: string): void;
+  /** @param isBack Whether it had been silent for too long, and counted as gone. */
+  nodeUp(uid: string, isBack: boolean): void;
   /** @param why `left` said goodbye, `silent` was not heard of for too long. */
   nodeDown(uid: string, why: "left" | "silent"): void;
   /** A process has closed a namespace. */
   namespaceClosed(uid: string, nsp: string): void;
   /** A process uses another parser than this one. */
   otherParser(uid: string, parser: string): void;
+  /** A process says what it sent last, and where. */
+  sent(uid: string, channel: string, sequence: number): void;
   /** Sends to all processes, or to one. */
   send(message: Message, to?: string): void;
 }
@@ -47,6 +50,10 @@ export class Membership {
   readonly #timeout: number;
   readonly #nodes: Map<string, Node> = new Map();
   readonly #namespaces: Set<string> = new Set();
+  /** Processes that were silent for too long; the last ones. */
+  readonly #silent: Set<string> = new Set();
+  /** Processes that are not gone, and were not heard of since an outage. */
+  readonly #unheard: Set<string> = new Set();
   #opened: Set<string> = new Set();
   #closed: Set<string> = new Set();
   #announcing = false;
@@ -83,9 +90,25 @@ export class Membership {
     return true;
   }
 
+  /** Whether a process is one of them. */
+  has(uid: string): boolean {
+    return this.#nodes.has(uid);
+  }
+
+  /** A process says whether it listens to the channels of its rooms. */
+  note(uid: string, hasRoomChannels: boolean): void {
+    const node = this.#nodes.get(uid);
+    if (node !== undefined) node.hasRoomChannels = hasRoomChannels;
+  }
+
   /** This process speaks with this parser. */
   set parser(parser: string) {
     this.#parser = parser;
+  }
+
+  /** Whether this process listens to the channels of its rooms. */
+  get hasRoomChannels(): boolean {
+    return this.#hasRoomChannels;
   }
 
   /** This process listens to the channels of its rooms, or not any more. */
@@ -121,21 +144,46 @@ export class Membership {
     this.#send({ type: MessageType.INITIAL_HEARTBEAT, value: this.#state() });
   }
 
-  /** Says that this process is alive. */
-  heartbeat(): void {
-    this.#send({ type: MessageType.HEARTBEAT, value: { s: this.#version } });
+  /**
+   * Says that this process is alive.
+   *
+   * @param last What it sent last to everybody, and where.
+   */
+  heartbeat(last: { channel: string; sequence: number } | undefined): void {
+    const value = {
+      s: this.#version,
+      ...last !== undefined && { c: last.channel, l: last.sequence },
+    };
+    this.#send({ type: MessageType.HEARTBEAT, value });
   }
 
-  /** Says goodbye, and nothing after it: that would bring this process back at the others. */
-  goodbye(): void {
-    this.#send({ type: MessageType.ADAPTER_CLOSE });
+  /** Says nothing any more: that would bring this process back at the others. */
+  leave(): void {
     this.#left = true;
   }
 
   /** Takes note of a sign of life. */
   heard(uid: string): void {
     const node = this.#nodes.get(uid);
-    if (node !== undefined) node.lastHeard = performance.now();
+    if (node === undefined) return;
+    node.lastHeard = performance.now();
+    this.#unheard.delete(uid);
+  }
+
+  /** A process has said its last words. */
+  left(uid: string): void {
+    const node = this.#nodes.get(uid);
+    if (node !== undefined) this.#remove(node, "left");
+  }
+
+  /** An outage begins: nobody is heard of, and nobody counts as gone for that. */
+  interrupted(): void {
+    for (const uid of this.#nodes.keys()) this.#unheard.add(uid);
+  }
+
+  /** Whether everybody was heard of since the last outage. */
+  get areAllHeard(): boolean {
+    return this.#unheard.size === 0;
   }
 
   /** After an outage everybody has time to be heard of again. */
@@ -166,10 +214,13 @@ export class Membership {
       case MessageType.STATE_REQUEST:
         return this.#send({ type: MessageType.STATE, value: this.#state() }, uid);
       case MessageType.HEARTBEAT: {
-        const { s } = objectOf(message.value);
+        const { s, c, l } = objectOf(message.value);
         const node = this.#nodes.get(uid);
         if (node === undefined || node.version !== s) this.#ask(uid, node);
         else node.asked = false;
+        if (typeof c === "string" && Number.isSafeInteger(l)) {
+          this.#events.sent(uid, c, l as number);
+        }
         return;
       }
       case MessageType.NAMESPACES: {
@@ -179,11 +230,6 @@ export class Membership {
         node.version = s;
         for (const nsp of rooms(o)) node.namespaces.add(String(nsp));
         for (const nsp of rooms(c)) this.#closeAt(node, String(nsp));
-        return;
-      }
-      case MessageType.ADAPTER_CLOSE: {
-        const node = this.#nodes.get(uid);
-        if (node !== undefined) this.#remove(node, "left");
         return;
       }
       default:
@@ -248,7 +294,7 @@ export class Membership {
       asked: false,
     };
     this.#nodes.set(uid, node);
-    if (known === undefined) this.#events.nodeUp(uid);
+    if (known === undefined) this.#events.nodeUp(uid, this.#silent.delete(uid));
     for (const nsp of known?.namespaces ?? []) {
       if (!node.namespaces.has(nsp)) this.#events.namespaceClosed(uid, nsp);
     }
@@ -263,6 +309,9 @@ export class Membership {
 
   #remove(node: Node, why: "left" | "silent"): void {
     this.#nodes.delete(node.uid);
+    this.#unheard.delete(node.uid);
+    if (why === "silent") this.#silent.add(node.uid);
+    if (this.#silent.size > MAX_NODES) this.#silent.delete(this.#silent.values().next().value!);
     this.#events.nodeDown(node.uid, why);
   }
 }

@@ -36,6 +36,11 @@ export class Places {
     return this.#find(channel, ({ room }) => room !== undefined) !== undefined;
   }
 
+  /** Whether the channel stands for a namespace. */
+  isNamespace(channel: string): boolean {
+    return this.#find(channel, ({ room }) => room === undefined) !== undefined;
+  }
+
   /** What a plain message on the channel is for: the namespace, where it stands for one. */
   of(channel: string): Place | undefined {
     return this.#find(channel, ({ room }) => room === undefined) ?? this.#find(channel, () => true);

@@ -2,21 +2,40 @@
  * Sends messages, in order, on one connection: one statement at a time, and whatever queued meanwhile in the next one.
  * A statement that was sent when its connection was lost may have been committed or not; it is sent again as it was,
  * and receivers recognise by its sequence numbers what they have.
+ *
+ * After an outage of the database the others need a moment to be back, and what is sent before is sent to nobody. So
+ * what waits is held until the owner releases it; what processes need to find each other goes first.
  */
 import { messageOf, PgAdapterError } from "../errors.ts";
-import { type Notification, type Outgoing, outgoing, packFrames } from "../wire/frame.ts";
+import {
+  encodeFrame,
+  type FrameHead,
+  MAX_BODY_BYTES,
+  type Notification,
+  outgoing,
+  packFrames,
+  resent,
+} from "../wire/frame.ts";
 import { encodeMessage, maxRecordLength, type Message } from "../wire/message.ts";
 import { MAX_NOTIFICATIONS, notifyParameters, notifyText } from "../wire/statement.ts";
 import { backoffMs } from "./backoff.ts";
 import { deferred } from "./deadline.ts";
 import { Link, type LinkEvents } from "./link.ts";
-import type { SessionLimits } from "./session.ts";
+import { Queue, type Queued } from "./queue.ts";
+import { type Remembered, type SentFrame, SentFrames } from "./sent_frames.ts";
+import type { Session, SessionLimits } from "./session.ts";
 import type { ConnectionSettings } from "./settings.ts";
 
 /** About how much one statement carries: enough to be efficient, little enough to be quick. */
 const STATEMENT_BYTES = 1_000_000;
 /** How many channels' last sequence numbers are remembered. */
 const MAX_REMEMBERED_CHANNELS = 65_536;
+/** For how long more than `maxBuffer` may wait while the database takes what it is given: a burst is no outage. */
+const PATIENCE_MS = 1_000;
+/** PostgreSQL's code for a queue of notifications that is full. */
+const QUEUE_FULL = "54000";
+/** PostgreSQL's code for NOTIFY on a standby: the server was demoted. */
+const READ_ONLY = "25006";
 
 /** What a publisher has done. */
 export interface PublisherStats {
@@ -30,61 +49,102 @@ export interface PublisherStats {
   statements: number;
   /** Messages that PostgreSQL refused or that `maxBuffer` had no room for. */
   dropped: number;
+  /** Frames that were sent again to processes that had missed them. */
+  repeated: number;
+}
+
+/** The options that a publisher uses. */
+export interface PublisherOptions {
+  readonly maxPayload: number;
+  readonly maxBuffer: number;
+  readonly replayWindow: number;
+  readonly replayBuffer: number;
 }
 
 /** What a publisher tells. */
 export type PublisherEvents = Pick<LinkEvents, "up" | "down" | "failed"> & {
+  /** PostgreSQL has taken a frame. */
+  confirmed(frame: Notification): void;
   error(error: PgAdapterError): void;
 };
+
+/** A frame that has its place among those that are sent. */
+interface Packed extends SentFrame {
+  /** Whether others may ask for it. */
+  isKept: boolean;
+}
+
+/** What goes before everything that is held. */
+type Urgent =
+  | Queued
+  | { channel: string; kind: "q" | "e" | "b"; body: string }
+  | Notification;
 
 /** The connection that only publishes. */
 export class Publisher {
   readonly #uid: string;
   readonly #maxRecord: number;
   readonly #maxBuffer: number;
+  readonly #statementTimeout: number;
   readonly #events: PublisherEvents;
   readonly #link: Link;
+  readonly #sent: SentFrames;
   readonly #previous: Map<string, number> = new Map();
   readonly #flushes: { until: number; resolve: () => void }[] = [];
-  /** What waits, in order, from `#head` on. */
-  #queue: Outgoing[] = [];
-  #head = 0;
-  #queuedBytes = 0;
-  /** How many messages have left the queue so far. */
-  #taken = 0;
+  readonly #queue: Queue = new Queue();
+  #urgent: Urgent[] = [];
   /** Frames that have their sequence numbers and are not known to be committed. */
-  #unconfirmed: Notification[] = [];
+  #unconfirmed: Packed[] = [];
+  /** How many of them are in a statement that was sent. */
+  #underWay = 0;
   #sequence = 0;
-  #busy = false;
-  #scheduled = false;
-  #overflowed = false;
+  /** The most frames of a statement: fewer after one that took too long. */
+  #batchLimit = MAX_NOTIFICATIONS;
+  #isHeld = false;
+  #isBusy = false;
+  #isScheduled = false;
+  #hasOverflowed = false;
+  /** Since when more than `maxBuffer` waits. */
+  #fullSince: number | undefined;
   #refusals = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
-  #closed = false;
+  #isClosed = false;
 
   /** What it has done so far. */
-  readonly stats: PublisherStats = { messages: 0, frames: 0, bytes: 0, statements: 0, dropped: 0 };
+  readonly stats: PublisherStats = {
+    messages: 0,
+    frames: 0,
+    bytes: 0,
+    statements: 0,
+    dropped: 0,
+    repeated: 0,
+  };
 
   constructor(
     uid: string,
     settings: ConnectionSettings,
     limits: SessionLimits,
-    maxPayload: number,
-    maxBuffer: number,
+    options: PublisherOptions,
     events: PublisherEvents,
   ) {
     this.#uid = uid;
-    this.#maxRecord = maxRecordLength(maxPayload);
-    this.#maxBuffer = maxBuffer;
+    this.#maxRecord = maxRecordLength(options.maxPayload);
+    this.#maxBuffer = options.maxBuffer;
+    this.#statementTimeout = limits.statement;
+    this.#sent = new SentFrames(options.replayWindow, options.replayBuffer);
     this.#events = events;
     this.#link = new Link(settings, `socketio-pg:publish:${uid}`, limits, {
       prepare: () => Promise.resolve(),
       up: (session) => {
-        this.#overflowed = false;
+        this.#hasOverflowed = false;
         events.up(session);
         this.#schedule();
       },
-      down: events.down,
+      down: (error) => {
+        this.#isHeld = true;
+        this.#resend();
+        events.down(error);
+      },
       failed: events.failed,
     });
   }
@@ -106,64 +166,117 @@ export class Publisher {
 
   /** What waits to be sent. */
   get queued(): { messages: number; bytes: number } {
-    return { messages: this.#queue.length - this.#head, bytes: this.#queuedBytes };
+    return { messages: this.#queue.length, bytes: this.#queue.bytes };
+  }
+
+  /** Whether all that was published is committed. */
+  get isIdle(): boolean {
+    return this.#queue.length === 0 && this.#urgent.length === 0 && this.#unconfirmed.length === 0;
+  }
+
+  /** Whether what waits is held, after an outage. */
+  get isHeld(): boolean {
+    return this.#isHeld;
+  }
+
+  /** After an outage, what waited is sent from now on. */
+  release(): void {
+    this.#isHeld = false;
+    this.#schedule();
   }
 
   /** Queues a message. Never throws, never waits. */
   publish(channel: string, message: Message): void {
-    if (this.#closed) return;
-    let item: Outgoing;
-    try {
-      item = outgoing(channel, encodeMessage(message));
-    } catch (cause) {
-      // Packets are encoded by now; rooms can be anything.
-      return this.#events.error(
-        new PgAdapterError(
-          "NOT_ENCODABLE",
-          `Cannot encode a message for other servers: ${messageOf(cause)}`,
-          { cause },
-        ),
-      );
-    }
-    if (item.bytes > this.#maxRecord) {
-      return this.#events.error(
-        new PgAdapterError(
-          "PAYLOAD_TOO_LARGE",
-          `Cannot send a message of ${item.bytes} bytes, its rooms included, as "maxPayload" allows ${this.#maxRecord}`,
-        ),
-      );
-    }
-    this.#queue.push(item);
-    this.#queuedBytes += item.bytes;
+    if (this.#isClosed) return;
+    const item = this.#encode(channel, message);
+    if (item === undefined) return;
     this.stats.messages++;
-    if (!this.isUp || this.isStuck) this.#shrink();
+    // What processes have to say of themselves is not held, so that they find each other.
+    if (this.#isHeld && item.messages === 0) this.#urgent.push(item);
+    else this.#queue.push(item);
+    this.#bound();
     this.#schedule();
+  }
+
+  /** Queues a frame about frames. */
+  control(channel: string, kind: "q" | "e" | "b", body: string): void {
+    if (this.#isClosed) return;
+    this.#urgent.push({ channel, kind, body });
+    this.#schedule();
+  }
+
+  /** Queues frames that were sent before, as they should be said again. */
+  repeat(frames: readonly Notification[]): void {
+    if (this.#isClosed) return;
+    this.#urgent.push(...frames);
+    this.stats.repeated += frames.length;
+    this.#schedule();
+  }
+
+  /** What was sent after a sequence number on channels that are wanted, as far as it is remembered. */
+  sentAfter(sequence: number, isWanted: (channel: string) => boolean): Remembered {
+    const { frames, lost } = this.#sent.after(sequence, isWanted);
+    // It may have been committed, and missed, without our knowing yet.
+    const open = this.#unconfirmed.filter((frame) =>
+      frame.isKept && frame.sequence > sequence && isWanted(frame.channel)
+    );
+    return { frames: [...frames, ...open], lost };
   }
 
   /** Settles when all that was published before is committed. */
   flush(): Promise<void> {
     if (this.isIdle) return Promise.resolve();
     const { promise, resolve } = deferred<void>();
-    this.#flushes.push({ until: this.#taken + this.#queue.length - this.#head, resolve });
+    this.#flushes.push({ until: this.#queue.end, resolve });
     return promise;
+  }
+
+  /** Lets go of what need not be remembered any more. Called now and then. */
+  sweep(): void {
+    this.#sent.sweep();
+    this.#bound();
   }
 
   /** Closes the connection; what is still queued is lost. */
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#isClosed = true;
     clearTimeout(this.#retry);
     await this.#link.close();
-    this.#queue = [];
-    this.#head = 0;
+    this.#queue.clear();
+    this.#urgent = [];
     this.#settleFlushes(Infinity);
   }
 
-  /** Whether all that was published is committed. */
-  get isIdle(): boolean {
-    return this.#head === this.#queue.length && this.#unconfirmed.length === 0;
+  #encode(channel: string, message: Message): Queued | undefined {
+    let item: Queued;
+    try {
+      item = {
+        ...outgoing(channel, encodeMessage(message)),
+        isVolatile: message.flags?.volatile === true,
+        messages: message.nsp === undefined ? 0 : 1,
+      };
+    } catch (cause) {
+      // Packets are encoded by now; rooms can be anything.
+      this.#events.error(
+        new PgAdapterError(
+          "NOT_ENCODABLE",
+          `Cannot encode a message for other servers: ${messageOf(cause)}`,
+          { cause },
+        ),
+      );
+      return undefined;
+    }
+    if (item.bytes <= this.#maxRecord) return item;
+    this.#events.error(
+      new PgAdapterError(
+        "PAYLOAD_TOO_LARGE",
+        `Cannot send a message of ${item.bytes} bytes, its rooms included, as "maxPayload" allows ${this.#maxRecord}`,
+      ),
+    );
+    return undefined;
   }
 
-  /** Those who wait for messages up to this one, which is committed or dropped. */
+  /** Those who wait for messages up to this position, all of which are committed or dropped. */
   #settleFlushes(until: number): void {
     while (this.#flushes.length > 0 && this.#flushes[0]!.until <= until) {
       this.#flushes.shift()!.resolve();
@@ -172,108 +285,178 @@ export class Publisher {
 
   /** At the end of the current run of the application's code, so that a burst shares statements. */
   #schedule(): void {
-    if (this.#scheduled || this.#busy || this.#retry !== undefined) return;
-    this.#scheduled = true;
+    if (this.#isScheduled || this.#isBusy || this.#retry !== undefined) return;
+    this.#isScheduled = true;
     queueMicrotask(() => {
-      this.#scheduled = false;
+      this.#isScheduled = false;
       // Its own faults are handled inside.
-      if (!this.#busy) this.#pump().catch((fault: unknown) => this.#refused(fault));
+      if (!this.#isBusy) this.#pump().catch((fault: unknown) => this.#refused(fault));
     });
   }
 
   async #pump(): Promise<void> {
-    this.#busy = true;
+    this.#isBusy = true;
     try {
-      while (!this.#closed && !this.isIdle) {
+      while (!this.#isClosed) {
         const { session } = this.#link;
         if (session === undefined) return;
         if (this.#unconfirmed.length === 0) this.#unconfirmed = this.#pack();
-        const batch = this.#unconfirmed.slice(0, statementSize(this.#unconfirmed.length));
-        try {
-          await session.query(notifyText(batch.length), notifyParameters(batch));
-          this.stats.statements++;
-          this.stats.frames += batch.length;
-        } catch (fault) {
-          // The next session sends it again.
-          if (fault instanceof PgAdapterError) return;
-          if (this.#retryLater(fault)) return;
-          this.#refused(fault);
+        if (this.#unconfirmed.length === 0) return;
+        const size = statementSize(Math.min(this.#batchLimit, this.#unconfirmed.length));
+        const batch = this.#unconfirmed.slice(0, size);
+        this.#underWay = size;
+        const isTaken = await this.#send(session, batch);
+        if (isTaken === undefined) return;
+        for (const frame of isTaken ? batch : []) {
+          if (frame.isKept) this.#sent.add(frame);
+          this.#events.confirmed(frame);
         }
         this.#refusals = 0;
+        this.#underWay = 0;
         this.#unconfirmed.splice(0, batch.length);
-        if (this.#unconfirmed.length === 0) this.#settleFlushes(this.#taken);
+        if (this.#unconfirmed.length === 0 && this.#urgent.length === 0) {
+          this.#settleFlushes(this.#queue.passed);
+        }
       }
     } finally {
-      this.#busy = false;
+      this.#isBusy = false;
     }
   }
 
-  /** Takes about a statement's worth from the queue and gives it sequence numbers. */
-  #pack(): Notification[] {
-    let end = this.#head;
-    for (let bytes = 0; end < this.#queue.length && bytes < STATEMENT_BYTES; end++) {
-      bytes += this.#queue[end]!.bytes;
-    }
-    const items = this.#queue.slice(this.#head, end);
-    this.#head = end;
-    this.#taken += items.length;
-    this.#compact();
-    for (const { bytes } of items) {
-      this.#queuedBytes -= bytes;
-      this.stats.bytes += bytes;
-    }
-    return packFrames(items, (channel) => {
-      const previous = this.#previous.get(channel) ?? 0;
-      const sequence = ++this.#sequence;
-      // Deleting first keeps the map in the order of use, so that its first key is the one to forget.
-      this.#previous.delete(channel);
-      this.#previous.set(channel, sequence);
-      if (this.#previous.size > MAX_REMEMBERED_CHANNELS) {
-        this.#previous.delete(this.#previous.keys().next().value!);
+  /** Whether PostgreSQL took the frames, or refused them for good; nothing when they are to be sent again. */
+  async #send(session: Session, batch: readonly Packed[]): Promise<boolean | undefined> {
+    const start = performance.now();
+    try {
+      await session.query(notifyText(batch.length), notifyParameters(batch));
+      this.stats.statements++;
+      this.stats.frames += batch.length;
+      this.#batchLimit = Math.min(MAX_NOTIFICATIONS, this.#batchLimit * 2);
+      return true;
+    } catch (fault) {
+      // The next session sends it again; on a slow line in smaller portions, so that one of them gets through.
+      if (fault instanceof PgAdapterError) {
+        if (performance.now() - start >= this.#statementTimeout) {
+          this.#batchLimit = Math.max(1, Math.floor(batch.length / 2));
+        }
+        return undefined;
       }
-      return { uid: this.#uid, sequence, previous };
+      if (sqlState(fault) === READ_ONLY) {
+        session.lose(
+          new PgAdapterError(
+            "STANDBY",
+            `Lost the publishing connection as its server became a standby: ${messageOf(fault)}`,
+            { cause: fault },
+          ),
+        );
+        return undefined;
+      }
+      if (this.#retryLater(session, fault)) return undefined;
+      this.#refused(fault);
+      this.stats.dropped += batch.reduce((sum, { messages }) => sum + messages, 0);
+      return false;
+    }
+  }
+
+  /** What was under way may have been committed or not. */
+  #resend(): void {
+    this.#unconfirmed = this.#unconfirmed.map((frame, i) =>
+      i < this.#underWay ? { ...frame, payload: resent(frame.payload) } : frame
+    );
+    this.#underWay = 0;
+  }
+
+  /** Takes about a statement's worth from what waits and gives it sequence numbers. */
+  #pack(): Packed[] {
+    const frames: Packed[] = [];
+    for (const item of this.#urgent.splice(0)) {
+      if ("payload" in item) {
+        frames.push({ ...item, sequence: 0, bytes: 0, messages: 0, isKept: false });
+      } else if ("kind" in item) {
+        const { channel, kind, body } = item;
+        const head = this.#head(channel);
+        const payload = encodeFrame({ kind, ...head }, body);
+        frames.push({
+          channel,
+          payload,
+          sequence: head.sequence,
+          bytes: 0,
+          messages: 0,
+          isKept: false,
+        });
+      } else frames.push(...this.#packed([item]));
+    }
+    if (frames.length > 0 || this.#isHeld) return frames;
+    return this.#packed(this.#queue.take(STATEMENT_BYTES));
+  }
+
+  #packed(items: readonly Queued[]): Packed[] {
+    for (const { bytes } of items) this.stats.bytes += bytes;
+    const frames = packFrames(items, (channel) => this.#head(channel), MAX_BODY_BYTES);
+    let isKept = false;
+    return frames.map(({ items: carried, ...frame }) => {
+      const messages = carried.reduce((sum, { messages }) => sum + messages, 0);
+      // The chunks that follow the first are kept with it.
+      if (carried.length > 0) isKept = messages > 0;
+      return { ...frame, messages, isKept };
     });
   }
 
-  /** Lets go of what has left the queue. Doing so each time would make a long queue slow. */
-  #compact(): void {
-    if (this.#head * 2 <= this.#queue.length) return;
-    this.#queue = this.#queue.slice(this.#head);
-    this.#head = 0;
+  #head(channel: string): Omit<FrameHead, "kind" | "chunk"> & { previous: number } {
+    const previous = this.#previous.get(channel) ?? 0;
+    const sequence = ++this.#sequence;
+    // Deleting first keeps the map in the order of use, so that its first key is the one to forget.
+    this.#previous.delete(channel);
+    this.#previous.set(channel, sequence);
+    if (this.#previous.size > MAX_REMEMBERED_CHANNELS) {
+      this.#previous.delete(this.#previous.keys().next().value!);
+    }
+    return { uid: this.#uid, sequence, previous };
   }
 
-  /** While the database is away the oldest messages go when there are more than fit the buffer. */
-  #shrink(): void {
-    while (this.#queuedBytes > this.#maxBuffer && this.#head < this.#queue.length - 1) {
-      this.#queuedBytes -= this.#queue[this.#head++]!.bytes;
-      this.#taken++;
-      this.stats.dropped++;
-      if (this.#overflowed) continue;
-      this.#overflowed = true;
-      this.#events.error(
-        new PgAdapterError(
-          "BUFFER_FULL",
-          `Cannot keep more than ${this.#maxBuffer} bytes for when the database is back: the oldest messages are dropped; raise "maxBuffer" to keep more`,
-        ),
-      );
+  /** Memory is bounded while the database is away, refuses everything, or takes less than is sent. */
+  #bound(): void {
+    if (this.#queue.bytes <= this.#maxBuffer) {
+      this.#fullSince = undefined;
+      return;
     }
-    this.#compact();
+    const now = performance.now();
+    this.#fullSince ??= now;
+    const isMoving = this.isUp && !this.isStuck && !this.#isHeld;
+    if (isMoving && now - this.#fullSince < PATIENCE_MS) return;
+    const dropped = this.#queue.shrink(this.#maxBuffer);
+    this.stats.dropped += dropped;
+    if (dropped === 0 || this.#hasOverflowed) return;
+    this.#hasOverflowed = true;
+    this.#events.error(
+      new PgAdapterError(
+        "BUFFER_FULL",
+        `Cannot keep more than ${this.#maxBuffer} bytes for when the database takes them: volatile messages and then the oldest are dropped; raise "maxBuffer" to keep more`,
+      ),
+    );
   }
 
   /** Conditions that pass: the queue of notifications is full, the lock of NOTIFY is held, the server is short of something. */
-  #retryLater(fault: unknown): boolean {
+  #retryLater(session: Session, fault: unknown): boolean {
     const code = sqlState(fault);
-    if (!/^(40|53|54|55|57|25)/.test(code)) return false;
+    if (!/^(40|53|54|55|57)/.test(code)) return false;
     if (this.#refusals++ === 0) this.#refused(fault, "it is sent again");
     this.#retry = setTimeout(() => {
-      this.#retry = undefined;
-      this.#schedule();
+      // A queue that was full stays so until somebody asks how full it is: only that, and a NOTIFY that succeeds, lets
+      // PostgreSQL forget what everybody has read.
+      const ready = code === QUEUE_FULL
+        ? session.query("select pg_notification_queue_usage()").catch(() => {
+          // The statement that is sent again tells what is wrong.
+        })
+        : Promise.resolve();
+      ready.then(() => {
+        this.#retry = undefined;
+        this.#schedule();
+      });
     }, backoffMs(this.#refusals, 0, Math.random()));
     return true;
   }
 
   #refused(fault: unknown, consequence = "it is dropped"): void {
-    if (consequence === "it is dropped") this.stats.dropped++;
     this.#events.error(
       new PgAdapterError(
         "PUBLISH_FAILED",

@@ -1,5 +1,6 @@
 /**
- * The heartbeat of a process: it says that the process is alive, and its own echo that both connections work.
+ * The heartbeat of a process, and the proof that both of its connections work: a heartbeat that PostgreSQL has taken
+ * must come back on the listening connection; one that is silent is asked whether it is still there.
  */
 
 /** How often time limits are looked at, at least. */
@@ -7,10 +8,10 @@ const MAX_TICK_MS = 1_000;
 
 /** Milliseconds. */
 export interface PulseLimits {
-  /** Between two heartbeats. */
+  /** Between two heartbeats; also the longest silence of the listening connection that is not looked into. */
   readonly interval: number;
-  /** Without an echo, after which the listening connection counts as deaf. */
-  readonly timeout: number;
+  /** From when PostgreSQL has taken a heartbeat until it must have come back. */
+  readonly echo: number;
   /** For the first echo on new connections. */
   readonly firstEcho: number;
 }
@@ -25,6 +26,8 @@ export interface PulseEvents {
   unheard(): void;
   /** Nothing comes back any more. */
   deaf(): void;
+  /** The listening connection has been silent for a while. */
+  silent(): void;
 }
 
 /** The heartbeat. */
@@ -34,7 +37,13 @@ export class Pulse {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #tickDue = 0;
   #beatDue = 0;
-  #lastEcho = 0;
+  #startedAt = 0;
+  /** When the listening connection was last heard, or asked whether it is there. */
+  #lastHeard = 0;
+  /** The last heartbeat that PostgreSQL has taken and that has not come back. */
+  #taken: { sequence: number; at: number } | undefined;
+  /** The highest sequence number that came back. */
+  #echoed = 0;
   #isHeard = false;
 
   constructor(limits: PulseLimits, events: PulseEvents) {
@@ -44,15 +53,28 @@ export class Pulse {
 
   /** Both connections are up, and a hello is sent: it counts as a heartbeat. */
   start(): void {
-    this.#lastEcho = performance.now();
-    this.#beatDue = this.#lastEcho + this.#limits.interval;
+    const now = performance.now();
+    this.#startedAt = this.#lastHeard = now;
+    this.#beatDue = now + this.#limits.interval;
+    this.#taken = undefined;
     this.#isHeard = false;
     this.#schedule();
   }
 
+  /** PostgreSQL has taken something that must come back. */
+  taken(sequence: number): void {
+    if (sequence > this.#echoed) this.#taken ??= { sequence, at: performance.now() };
+  }
+
+  /** Something came on the listening connection. */
+  heard(): void {
+    this.#lastHeard = performance.now();
+  }
+
   /** Something that this process sent came back; true when it is the first since the start. */
-  echo(): boolean {
-    this.#lastEcho = performance.now();
+  echo(sequence: number): boolean {
+    this.#echoed = Math.max(this.#echoed, sequence);
+    if (this.#taken !== undefined && this.#taken.sequence <= this.#echoed) this.#taken = undefined;
     const isFirst = !this.#isHeard;
     this.#isHeard = true;
     return isFirst;
@@ -70,8 +92,8 @@ export class Pulse {
 
   #schedule(): void {
     clearTimeout(this.#timer);
-    const { interval, timeout } = this.#limits;
-    const delay = Math.min(MAX_TICK_MS, interval, Math.ceil(timeout / 10));
+    const { interval, echo } = this.#limits;
+    const delay = Math.min(MAX_TICK_MS, interval, Math.ceil(echo / 4));
     this.#tickDue = performance.now() + delay;
     this.#timer = setTimeout(() => this.#tick(), delay);
   }
@@ -81,14 +103,22 @@ export class Pulse {
     // After a pause of this process (a blocked event loop, a suspended machine) what came meanwhile is read first.
     const wasLate = now - this.#tickDue > this.#limits.interval / 2;
     this.#schedule();
-    if (wasLate) return;
-    const silence = now - this.#lastEcho;
+    if (wasLate) {
+      if (this.#taken !== undefined) this.#taken.at = now;
+      return;
+    }
     if (!this.#isHeard) {
-      if (silence < this.#limits.firstEcho) return;
-      this.#lastEcho = now;
+      if (now - this.#startedAt < this.#limits.firstEcho) return;
+      this.#startedAt = now;
       return this.#events.unheard();
     }
-    if (silence > this.#limits.timeout) return this.#events.deaf();
+    if (this.#taken !== undefined && now - this.#taken.at > this.#limits.echo) {
+      return this.#events.deaf();
+    }
+    if (now - this.#lastHeard > this.#limits.interval * 1.5) {
+      this.#lastHeard = now;
+      this.#events.silent();
+    }
     this.#events.tick();
     if (now < this.#beatDue) return;
     this.#beatDue = now + this.#limits.interval;

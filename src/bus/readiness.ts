@@ -23,6 +23,8 @@ export class Readiness {
   /** Settles when the others are known for the first time, or never will be. */
   readonly #acquainted: Deferred<void> = deferred();
   #isAcquainted = false;
+  /** Settles when it works again. */
+  #reconnected: Deferred<void> | undefined;
   /** The codes of failures that were told; until it works again they are not told again. */
   readonly #told: Set<string> = new Set();
 
@@ -74,6 +76,24 @@ export class Readiness {
     );
   }
 
+  /**
+   * Settles when it works again, or is closed.
+   *
+   * @throws PgAdapterError `DISCONNECTED` when that takes too long.
+   */
+  async reconnected(timeout: number): Promise<void> {
+    this.#reconnected ??= deferred();
+    await withDeadline(
+      this.#reconnected.promise,
+      timeout,
+      () =>
+        new PgAdapterError(
+          "DISCONNECTED",
+          `Cannot ask other servers as the connection to the database is lost, and was not back within ${timeout} ms`,
+        ),
+    );
+  }
+
   /** It works. */
   reached(): void {
     if (this.#phase === "ready" || this.#phase === "closed") return;
@@ -82,6 +102,8 @@ export class Readiness {
     this.#attempt?.resolve();
     this.#attempt = undefined;
     this.#acquainted.resolve();
+    this.#reconnected?.resolve();
+    this.#reconnected = undefined;
     if (this.#isAcquainted) return this.#events.emit("reconnect");
     this.#isAcquainted = true;
     this.#events.emit("ready");
@@ -110,6 +132,7 @@ export class Readiness {
     this.#phase = "closed";
     this.#attempt?.reject(closed());
     this.#acquainted.resolve();
+    this.#reconnected?.resolve();
   }
 }
 

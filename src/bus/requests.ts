@@ -16,18 +16,27 @@ interface Request {
   done(error: PgAdapterError | null, answers: unknown[]): void;
 }
 
+/** How often a request that waits for processes that are absent is looked at. */
+const ABSENT_MS = 200;
+
 /** The open requests of this process. */
 export class Requests {
+  readonly #absent: (uids: readonly string[]) => Promise<string[]>;
   readonly #open: Map<string, Request> = new Map();
   #count = 0;
   #closed = false;
+
+  /** @param absent Which of these processes do not listen at the moment, as far as can be found out. It never rejects. */
+  constructor(absent: (uids: readonly string[]) => Promise<string[]>) {
+    this.#absent = absent;
+  }
 
   /**
    * Opens a request.
    *
    * @param what Its name, for errors.
    * @param uids Who has to answer.
-   * @param timeout Milliseconds.
+   * @param timeout Milliseconds; those who are absent then are waited for until they are back or count as gone.
    * @param done Called once: with all answers, or with an error and those that came.
    * @returns The id of the request, or nothing when there is nobody to ask, or no way: `done` was called then.
    */
@@ -92,10 +101,17 @@ export class Requests {
     for (const [id, request] of this.#open) this.#settle(id, request, closed(request.what));
   }
 
-  #late(id: string, timeout: number): void {
+  async #late(id: string, timeout: number): Promise<void> {
     const request = this.#open.get(id);
     if (request === undefined) return;
+    const absent = new Set(await this.#absent([...request.missing]));
+    if (this.#open.get(id) !== request) return;
     const { what, missing, expected } = request;
+    // A server that was redeployed or died owes no answer: before long it counts as gone.
+    if ([...missing].every((uid) => absent.has(uid))) {
+      request.timer = setTimeout(() => this.#late(id, timeout), ABSENT_MS);
+      return;
+    }
     this.#settle(
       id,
       request,

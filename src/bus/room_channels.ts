@@ -8,20 +8,31 @@ import type { Listener } from "./listener.ts";
 /** Below this part of the bound room channels are used again: at the bound itself one room would switch to and fro. */
 const RESUME_AT = 0.9;
 
+/** What the channels of rooms need. */
+export interface RoomChannelsEvents {
+  /** Whether this process listens to the channels of all its rooms: the others are to know. */
+  announce(has: boolean): void;
+  /**
+   * A room has members, and its channel will not be listened to.
+   *
+   * @returns A promise that settles when the others know, and what they sent to the channel is here; it never rejects.
+   */
+  ask(channel: string): Promise<void>;
+}
+
 /** Which room channels are wanted. */
 export class RoomChannels {
   readonly #listener: Listener;
   readonly #max: number;
-  /** Tells whether this process listens to the channels of all its rooms; settles when the others were told. */
-  readonly #announce: (has: boolean) => Promise<void>;
+  readonly #events: RoomChannelsEvents;
   readonly #channels: Set<string> = new Set();
-  #suspended = false;
-  #told: Promise<void> = Promise.resolve();
+  /** Set while the channels are not listened to, with whether all others know that. */
+  #suspension: { isKnown: boolean } | undefined;
 
-  constructor(listener: Listener, max: number, announce: (has: boolean) => Promise<void>) {
+  constructor(listener: Listener, max: number, events: RoomChannelsEvents) {
     this.#listener = listener;
     this.#max = max;
-    this.#announce = announce;
+    this.#events = events;
   }
 
   /**
@@ -31,26 +42,36 @@ export class RoomChannels {
    */
   join(channel: string): Promise<void> | undefined {
     this.#channels.add(channel);
-    if (!this.#suspended && this.#channels.size > this.#max) {
-      this.#suspended = true;
-      this.#told = this.#announce(false);
-    }
-    return this.#suspended ? this.#told : this.#listener.listen(channel);
+    if (this.#suspension === undefined && this.#channels.size > this.#max) this.#suspend();
+    if (this.#suspension === undefined) return this.#listener.listen(channel);
+    return this.#suspension.isKnown ? undefined : this.#tell(channel, this.#suspension);
   }
 
   /** No room of the channel has members any more. */
   leave(channel: string): void {
     if (!this.#channels.delete(channel)) return;
-    if (this.#suspended && this.#channels.size <= this.#max * RESUME_AT) this.#resume();
+    if (this.#suspension !== undefined && this.#channels.size <= this.#max * RESUME_AT) {
+      this.#resume();
+    }
+  }
+
+  #suspend(): void {
+    this.#suspension = { isKnown: false };
+    this.#events.announce(false);
+  }
+
+  /** Until the others know, they send to channels that nobody listens to. */
+  async #tell(channel: string, suspension: { isKnown: boolean }): Promise<void> {
+    await this.#events.ask(channel);
+    suspension.isKnown = true;
   }
 
   #resume(): void {
-    this.#suspended = false;
+    this.#suspension = undefined;
     const pending = [...this.#channels].map((channel) => this.#listener.listen(channel));
+    // Neither listening nor announcing rejects.
     Promise.all(pending).then(() => {
-      if (!this.#suspended) return this.#announce(true);
-    }).catch(() => {
-      // Neither listening nor announcing rejects; a closed bus has nobody to tell.
+      if (this.#suspension === undefined) this.#events.announce(true);
     });
   }
 }

@@ -32,6 +32,11 @@ export function privateChannel(prefix: string, uid: string): string {
   return `${prefix}:~${uid}`;
 }
 
+/** Whether a channel is that of one process. */
+export function isPrivateChannel(prefix: string, channel: string): boolean {
+  return channel.length > prefix.length + 2 && channel.startsWith(`${prefix}:~`);
+}
+
 /**
  * Whether a room has the form of a default socket id, of which every socket has a room. They would be one channel per
  * client, so both sides always use the channel of the namespace for such a room, whatever it is.

@@ -2,8 +2,8 @@
  * A frame: one payload of NOTIFY that an adapter or the emitter sends,
  *
  * ```text
- * frame  = version kind uid sequence [ "," previous ] ";" records
- *        | version "c" uid sequence "," [ previous ] "," index "/" count ";" piece
+ * frame  = version kind uid sequence [ "+" ] [ "," previous ] ";" body
+ *        | version "c" uid sequence [ "+" ] "," [ previous ] "," index "/" count ";" piece
  * ```
  *
  * It is all text, and starts with a fixed number of characters up to the sender, so that a process recognises its own
@@ -22,13 +22,16 @@ export const MAX_PAYLOAD_BYTES = 7999;
 export const UID_LENGTH = 16;
 
 /** The most bytes that a head has: version, kind, uid, two sequence numbers, index and count, and what separates them. */
-const MAX_HEAD_BYTES = 2 + UID_LENGTH + 16 + 1 + 16 + 1 + 7 + 1 + 7 + 1;
+const MAX_HEAD_BYTES = 2 + UID_LENGTH + 15 + 1 + 1 + 15 + 1 + 7 + 1 + 7 + 1;
 
 /** The most bytes of records in one frame. */
 export const MAX_BODY_BYTES: number = MAX_PAYLOAD_BYTES - MAX_HEAD_BYTES;
 
-/** `r`: whole records. `c`: a piece of one record. `p`: the probe of a connection. */
-export type FrameKind = "r" | "c" | "p";
+/**
+ * `r`: whole records. `c`: a piece of one record. `q`: asks for frames that were missed. `e`: the end of those that were
+ * asked for. `b`: the last words of a process. `p`: the probe of a connection.
+ */
+export type FrameKind = "r" | "c" | "q" | "e" | "b" | "p";
 
 /** What stands before the records of a frame. */
 export interface FrameHead {
@@ -48,6 +51,10 @@ export interface FrameHead {
 
 /** A frame that was read. */
 export interface Frame extends FrameHead {
+  /** Whether it is said again, to those who asked for it; its kind is in upper case then. */
+  isRepeat: boolean;
+  /** Whether its sender could not know if it had been committed, and sent it once more. */
+  isResent: boolean;
   body: string;
 }
 
@@ -76,7 +83,23 @@ export function isFrameOf(uid: string, payload: string): boolean {
   return payload.startsWith(uid, 2);
 }
 
-const HEAD = /^1([rcp])([0-9a-f]{16})(\d{1,16})(?:,(\d{0,16}))?(?:,(\d{1,7})\/(\d{1,7}))?$/;
+const HEAD =
+  /^1([rcqebpRC])([0-9a-f]{16})(\d{1,15})(\+?)(?:,(\d{0,15}))?(?:,(\d{1,7})\/(\d{1,7}))?$/;
+
+/** The payload of a frame that is said again. */
+export function repeated(payload: string): string {
+  return `${payload[0]}${payload[1]!.toUpperCase()}${payload.slice(2)}`;
+}
+
+/** The payload of a frame that is sent once more, since nobody knows whether it was committed. */
+export function resent(payload: string): string {
+  return payload.replace(/^(.{18}\d+)(?=[,;])/, "$1+");
+}
+
+/** The sequence number of a frame whose beginning is known to be well-formed: a process' own. */
+export function sequenceOf(payload: string): number {
+  return Number.parseInt(payload.slice(2 + UID_LENGTH, 2 + UID_LENGTH + 15), 10);
+}
 
 /**
  * Decodes a frame.
@@ -87,15 +110,18 @@ export function decodeFrame(payload: string): Frame {
   const end = payload.indexOf(";");
   const match = end === -1 || end > MAX_HEAD_BYTES ? null : HEAD.exec(payload.slice(0, end));
   if (match === null) throw new MalformedMessage("Cannot read a frame as its head is malformed");
-  const [, kind, uid, sequence, previous, index, count] = match;
+  const [, kind, uid, sequence, resent, previous, index, count] = match;
+  const lower = kind!.toLowerCase();
   const frame: Frame = {
-    kind: kind as FrameKind,
+    kind: lower as FrameKind,
+    isRepeat: kind !== lower,
+    isResent: resent !== "",
     uid: uid!,
     sequence: Number(sequence),
     body: payload.slice(end + 1),
   };
   if (previous !== undefined && previous !== "") frame.previous = Number(previous);
-  if ((kind === "c") !== (index !== undefined)) {
+  if ((lower === "c") !== (index !== undefined)) {
     throw new MalformedMessage("Cannot read a frame as its kind and its chunk differ");
   }
   if (index !== undefined) frame.chunk = { index: Number(index), count: Number(count) };
@@ -108,10 +134,11 @@ export interface Notification {
   payload: string;
 }
 
-/** A record that waits to be sent, with its length in bytes of UTF-8. */
+/** A record that waits to be sent. */
 export interface Outgoing {
   channel: string;
   record: string;
+  /** The length of the record in bytes of UTF-8. */
   bytes: number;
 }
 
@@ -120,39 +147,61 @@ export function outgoing(channel: string, record: string): Outgoing {
   return { channel, record, bytes: utf8Length(record) };
 }
 
+/** A frame that is ready to be sent. */
+export interface PackedFrame<Item extends Outgoing = Outgoing> extends Notification {
+  sequence: number;
+  /** About how many bytes it has. */
+  bytes: number;
+  /** What it carries; the first of several chunks stands for all of them. */
+  items: readonly Item[];
+}
+
 /**
  * Packs records into frames, in order: neighbours on one channel share a frame, and a record that is larger than a
  * payload is cut into chunks. A frame never holds what comes after a record of another channel, so that the order over
  * channels is kept.
  *
  * @param head Makes the head of the next frame on a channel: it counts the sequence.
+ * @param maxBody The most bytes of records in one frame.
  */
-export function packFrames(
-  items: readonly Outgoing[],
+export function packFrames<Item extends Outgoing>(
+  items: readonly Item[],
   head: (channel: string) => Omit<FrameHead, "kind" | "chunk">,
-): Notification[] {
-  const frames: Notification[] = [];
-  const add = (channel: string, kind: FrameKind, body: string, chunk?: FrameHead["chunk"]) => {
+  maxBody: number = MAX_BODY_BYTES,
+): PackedFrame<Item>[] {
+  const frames: PackedFrame<Item>[] = [];
+  let channel = "", body = "", bytes = 0;
+  let carried: Item[] = [];
+  const add = (kind: FrameKind, text: string, chunk?: FrameHead["chunk"]) => {
     const full: FrameHead = { kind, ...head(channel) };
     if (chunk !== undefined) full.chunk = chunk;
-    frames.push({ channel, payload: encodeFrame(full, body) });
+    frames.push({
+      channel,
+      payload: encodeFrame(full, text),
+      sequence: full.sequence,
+      bytes: bytes + MAX_HEAD_BYTES,
+      items: carried,
+    });
+    carried = [];
   };
-  let channel = "", body = "", bytes = 0;
   const finish = () => {
-    if (body !== "") add(channel, "r", body);
+    if (body !== "") add("r", body);
     body = "";
     bytes = 0;
   };
   for (const item of items) {
-    if (item.channel !== channel || bytes + item.bytes > MAX_BODY_BYTES) finish();
+    if (item.channel !== channel || bytes + item.bytes > maxBody) finish();
     channel = item.channel;
-    if (item.bytes <= MAX_BODY_BYTES) {
+    carried.push(item);
+    if (item.bytes <= maxBody) {
       body += item.record;
       bytes += item.bytes;
       continue;
     }
-    const pieces = splitUtf8(item.record, MAX_BODY_BYTES);
-    pieces.forEach((piece, index) => add(channel, "c", piece, { index, count: pieces.length }));
+    const pieces = splitUtf8(item.record, maxBody);
+    bytes = maxBody;
+    pieces.forEach((piece, index) => add("c", piece, { index, count: pieces.length }));
+    bytes = 0;
   }
   finish();
   return frames;

@@ -71,6 +71,8 @@ export interface Message {
   value?: unknown;
   /** The encoded packet or arguments. */
   parts?: readonly Part[];
+  /** Whether it came from a process of the cluster itself, and not from somebody in its name. Never on the wire. */
+  trusted?: boolean;
 }
 
 interface Header {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Inbox } from "../../src/bus/inbox.ts";
 import type { PgAdapterError } from "../../src/errors.ts";
+import type { Ask } from "../../src/wire/ask.ts";
 import { encodeFrame, type FrameHead, MAX_BODY_BYTES } from "../../src/wire/frame.ts";
 import { encodeMessage, MalformedMessage, type Message } from "../../src/wire/message.ts";
 
@@ -13,16 +14,28 @@ function setUp(maxPayload = 1_000_000) {
   const errors: PgAdapterError[] = [];
   let echoes = 0;
   let refuse: Error | undefined;
-  const inbox = new Inbox(OWN, maxPayload, {
+  const asked: (Omit<Ask, "hasRoomChannels"> & { uid: string })[] = [];
+  const gaps: [string, number | undefined][] = [];
+  const members = new Set([OTHER]);
+  const inbox = new Inbox(OWN, { maxPayload, replayWindow: 30_000 }, {
     message(uid, message) {
       if (refuse !== undefined && message.value === "refuse") throw refuse;
       messages.push([uid, message]);
     },
     echo: () => echoes++,
+    heard: () => {},
+    isMember: (uid) => members.has(uid),
+    left: (uid) => members.delete(uid),
+    asked: () => {},
+    ask: (uid, ask) => asked.push({ uid, ...ask }),
+    gap: (uid, missed) => gaps.push([uid, missed]),
     error: (error) => errors.push(error),
   });
   return {
     inbox,
+    receive: (payload: string, channel = "c") => inbox.receive(channel, payload),
+    asked,
+    gaps,
     messages,
     errors,
     echoes: () => echoes,
@@ -37,43 +50,43 @@ function frame(sequence: number, values: unknown[], more: Partial<FrameHead> = {
 }
 
 test("each message of each frame is told, in order", () => {
-  const { inbox, values, messages } = setUp();
-  inbox.receive(frame(1, ["a", "b"]));
-  inbox.receive(frame(2, ["c"]));
+  const { inbox, receive, values, messages } = setUp();
+  receive(frame(1, ["a", "b"]));
+  receive(frame(2, ["c"]));
   assert.deepEqual(values(), ["a", "b", "c"]);
   assert.ok(messages.every(([uid]) => uid === OTHER));
 });
 
 test("a frame that was received is not told again", () => {
-  const { inbox, values } = setUp();
-  for (const sequence of [1, 2, 1, 2, 3, 3]) inbox.receive(frame(sequence, [sequence]));
+  const { inbox, receive, values } = setUp();
+  for (const sequence of [1, 2, 1, 2, 3, 3]) receive(frame(sequence, [sequence]));
   assert.deepEqual(values(), [1, 2, 3]);
   assert.equal(inbox.stats.duplicates, 3);
 });
 
 test("senders do not share sequence numbers, and emitters have no order over all that they send", () => {
-  const { inbox, values } = setUp();
-  inbox.receive(frame(5, ["a"]));
-  inbox.receive(frame(1, ["b"], { uid: "2222222222222222" }));
+  const { inbox, receive, values } = setUp();
+  receive(frame(5, ["a"]));
+  receive(frame(1, ["b"], { uid: "2222222222222222" }));
   const emitter = (sequence: number, value: string) =>
     encodeFrame(
       { kind: "r", uid: "3333333333333333", sequence },
       encodeMessage({ type: 4, nsp: "/", value }),
     );
-  inbox.receive(emitter(2, "c"));
-  inbox.receive(emitter(1, "d"));
+  receive(emitter(2, "c"));
+  receive(emitter(1, "d"));
   assert.deepEqual(values(), ["a", "b", "c", "d"]);
 });
 
 test("an own frame is an echo and nothing more", () => {
-  const { inbox, echoes, messages } = setUp();
-  inbox.receive(frame(1, ["a"], { uid: OWN }));
+  const { inbox, receive, echoes, messages } = setUp();
+  receive(frame(1, ["a"], { uid: OWN }));
   assert.equal(echoes(), 1);
   assert.deepEqual(messages, []);
 });
 
 test("chunks are put together, also when one of them comes twice", () => {
-  const { inbox, values } = setUp();
+  const { inbox, receive, values } = setUp();
   const long = "x".repeat(2 * MAX_BODY_BYTES);
   const record = encodeMessage({ type: 4, nsp: "/", value: long });
   const third = Math.ceil(record.length / 3);
@@ -83,27 +96,27 @@ test("chunks are put together, also when one of them comes twice", () => {
       record.slice(index * third, (index + 1) * third),
     )
   );
-  for (const chunk of [chunks[0]!, chunks[1]!, chunks[1]!, chunks[2]!]) inbox.receive(chunk);
+  for (const chunk of [chunks[0]!, chunks[1]!, chunks[1]!, chunks[2]!]) receive(chunk);
   assert.deepEqual(values(), [long]);
 });
 
 test("a record whose beginning was not heard is passed over, without an error", () => {
-  const { inbox, values, errors } = setUp();
-  inbox.receive(
+  const { inbox, receive, values, errors } = setUp();
+  receive(
     encodeFrame(
       { kind: "c", uid: OTHER, sequence: 4, previous: 3, chunk: { index: 1, count: 2 } },
       "rest",
     ),
   );
-  inbox.receive(frame(5, ["next"]));
+  receive(frame(5, ["next"]));
   assert.deepEqual(values(), ["next"]);
   assert.deepEqual(errors, []);
   assert.equal(inbox.stats.incomplete, 1);
 });
 
 test("a record of more chunks than maxPayload allows is refused at its first chunk", () => {
-  const { inbox, errors } = setUp(1_000);
-  inbox.receive(
+  const { inbox, receive, errors } = setUp(1_000);
+  receive(
     encodeFrame({
       kind: "c",
       uid: OTHER,
@@ -116,43 +129,43 @@ test("a record of more chunks than maxPayload allows is refused at its first chu
 });
 
 test("a message that is refused does not take its neighbours with it", () => {
-  const { inbox, values, errors, refuse } = setUp();
+  const { inbox, receive, values, errors, refuse } = setUp();
   refuse(new MalformedMessage("Cannot read it"));
-  inbox.receive(frame(1, ["a", "refuse", "b"]));
+  receive(frame(1, ["a", "refuse", "b"]));
   assert.deepEqual(values(), ["a", "b"]);
   assert.equal(errors.length, 1);
 });
 
 test("a frame of another version is one clear error", () => {
-  const { inbox, errors } = setUp();
-  for (let i = 0; i < 10; i++) inbox.receive(`2${frame(i + 1, ["a"]).slice(1)}`);
+  const { inbox, receive, errors } = setUp();
+  for (let i = 0; i < 10; i++) receive(`2${frame(i + 1, ["a"]).slice(1)}`);
   assert.deepEqual(errors.map(({ code }) => code), ["WIRE_VERSION"]);
   assert.match(errors[0]!.message, /version "2".*version "1"/);
   assert.equal(inbox.stats.malformed, 10);
 });
 
 test("the chunks of two records are never put together into one", () => {
-  const { inbox, values } = setUp();
+  const { inbox, receive, values } = setUp();
   const chunk = (sequence: number, index: number, body: string, count = 3) =>
     encodeFrame({ kind: "c", uid: OTHER, sequence, previous: 0, chunk: { index, count } }, body);
   // Not heard: the second and third chunk of one record, and the first of the next.
-  inbox.receive(chunk(1, 0, "25,0;"));
-  inbox.receive(chunk(5, 1, '{"t":4,"n":"/",'));
-  inbox.receive(chunk(6, 2, '"v":"a b"}'));
+  receive(chunk(1, 0, "25,0;"));
+  receive(chunk(5, 1, '{"t":4,"n":"/",'));
+  receive(chunk(6, 2, '"v":"a b"}'));
   assert.deepEqual(values(), []);
-  inbox.receive(chunk(7, 0, "25,0;"));
-  inbox.receive(chunk(8, 1, '{"t":4,"n":"/",', 4));
-  inbox.receive(chunk(9, 2, '"v":"a b"}'));
+  receive(chunk(7, 0, "25,0;"));
+  receive(chunk(8, 1, '{"t":4,"n":"/",', 4));
+  receive(chunk(9, 2, '"v":"a b"}'));
   assert.deepEqual(values(), []);
   assert.equal(inbox.stats.malformed, 0);
 });
 
 test("a record that cannot be read does not take its neighbours with it", () => {
-  const { inbox, values, errors } = setUp();
+  const { inbox, receive, values, errors } = setUp();
   const good = (value: string) => encodeMessage({ type: 4, nsp: "/", value });
   const header = '{"t":4,"n":"/","r":[null]}';
   const bad = `${header.length},0;${header}`;
-  inbox.receive(
+  receive(
     encodeFrame({ kind: "r", uid: OTHER, sequence: 1, previous: 0 }, good("a") + bad + good("b")),
   );
   assert.deepEqual(values(), ["a", "b"]);
@@ -160,7 +173,7 @@ test("a record that cannot be read does not take its neighbours with it", () => 
 });
 
 test("unfinished records are bounded: the sender that was silent for longest loses its own", () => {
-  const { inbox } = setUp(1_000);
+  const { inbox, receive } = setUp(1_000);
   const piece = "x".repeat(7_900);
   const senders = Array.from(
     { length: 10 },
@@ -168,7 +181,7 @@ test("unfinished records are bounded: the sender that was silent for longest los
   );
   for (const uid of senders) {
     for (let index = 0; index < 100; index++) {
-      inbox.receive(
+      receive(
         encodeFrame({
           kind: "c",
           uid,

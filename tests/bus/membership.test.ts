@@ -13,6 +13,7 @@ function cluster(uids: string[], timeout = 60_000) {
       nodeUp: (other) => told.push(`${uid}: ${other} up`),
       nodeDown: (other, why) => told.push(`${uid}: ${other} ${why}`),
       namespaceClosed: (other, nsp) => told.push(`${uid}: ${other} closed ${nsp}`),
+      sent: (other, channel, sequence) => told.push(`${uid}: ${other} sent ${channel} ${sequence}`),
       otherParser: (other, parser) => told.push(`${uid}: ${other} has parser ${parser}`),
       send: (message, to) => queue.push({ from: uid, to, message: structuredClone(message) }),
     }),
@@ -53,7 +54,7 @@ test("who was not there learns the state from the next heartbeat", async () => {
   member("a").hello();
   await Promise.resolve();
   queue.length = 0;
-  member("a").heartbeat();
+  member("a").heartbeat(undefined);
   await deliver();
   assert.deepEqual(member("b").having("/"), ["a"]);
 });
@@ -68,7 +69,7 @@ test("who missed that a namespace was opened or closed learns it from the next h
   member("a").close("/old");
   await Promise.resolve();
   queue.length = 0;
-  member("a").heartbeat();
+  member("a").heartbeat(undefined);
   await deliver();
   assert.deepEqual(member("b").having("/new"), ["a"]);
   assert.deepEqual(member("b").having("/old"), []);
@@ -82,7 +83,7 @@ test("who missed the hello learns what was opened just before it, too", async ()
   member("a").open("/");
   member("a").hello();
   queue.length = 0;
-  member("a").heartbeat();
+  member("a").heartbeat(undefined);
   await deliver();
   assert.deepEqual(member("b").having("/"), ["a"]);
 });
@@ -100,7 +101,8 @@ test("who says goodbye is gone, and says nothing more that would bring it back",
   member("a").hello();
   await deliver();
   member("a").open("/late");
-  member("a").goodbye();
+  member("a").leave();
+  member("b").left("a");
   member("b").hello();
   await deliver();
   assert.deepEqual(member("b").nodes, []);
@@ -115,7 +117,7 @@ test("who is silent for too long is gone, and is taken back when it is heard aga
   while (performance.now() - start < 3);
   member("b").sweep();
   assert.deepEqual(member("b").nodes, []);
-  member("a").heartbeat();
+  member("a").heartbeat(undefined);
   await deliver();
   assert.deepEqual(member("b").nodes, ["a"]);
   assert.deepEqual(told.filter((line) => line.startsWith("b:")), [
@@ -146,7 +148,7 @@ test("another parser is told once", async () => {
   await deliver();
   member("a").open("/");
   await deliver();
-  member("a").heartbeat();
+  member("a").heartbeat(undefined);
   await deliver();
   assert.deepEqual(told.filter((line) => line.includes("parser")), [
     "b: a has parser deadbeef",

@@ -16,12 +16,12 @@ function setUp(t: Scope, uri: string, maxBuffer: number) {
     createUid(),
     connectionSettings(uri),
     LIMITS,
-    1_000_000,
-    maxBuffer,
+    { maxPayload: 1_000_000, maxBuffer, replayWindow: 30_000, replayBuffer: 1_000_000 },
     {
       up: () => {},
       down: () => {},
       failed: () => {},
+      confirmed: () => {},
       error: (error) => errors.push(error),
     },
   );

@@ -32,7 +32,7 @@ test("frames are written and read as the golden vectors say", () => {
     >("frames")
   ) {
     assert.equal(encodeFrame(head, body), payload);
-    assert.deepEqual(decodeFrame(payload), { ...head, body });
+    assert.deepEqual(decodeFrame(payload), { ...head, isRepeat: false, isResent: false, body });
     assert.ok(isFrameOf(head.uid, payload));
     assert.ok(!isFrameOf("ffffffffffffffff", payload));
   }

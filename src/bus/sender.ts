@@ -1,0 +1,270 @@
+/**
+ * What another process sends, put in order. PostgreSQL delivers what a process sends on one connection in its order, to
+ * whoever listens. What is missed is what was sent while this process did not listen: while it had lost its connection,
+ * or before LISTEN of a channel took effect. In both cases it asks for what it missed, and meanwhile holds back what
+ * comes after that.
+ *
+ * A sender counts its frames over all channels, and each says which one preceded it on its channel. So a frame whose
+ * number is the next one is handed over whatever else is open; one that names a predecessor which never came shows that
+ * something was missed; one whose predecessor is older than what came last was not sent by the process that it names.
+ */
+import type { Frame } from "../wire/frame.ts";
+
+/** What may have been missed: everything after a sequence number. */
+export interface Wait {
+  readonly id: number;
+  /** Up to which sequence number nothing is missing. */
+  readonly after: number;
+  /** The channels that are concerned; all where there are none. */
+  channels: readonly string[] | undefined;
+  /** Whether it is known that something was missed, or likely. */
+  readonly isOutage: boolean;
+  /** When it was asked for, the first time and the last. */
+  asked: { first: number; last: number } | undefined;
+}
+
+/** What a sender tells. */
+export interface SenderEvents {
+  /**
+   * The next frame in order.
+   *
+   * @param isTrusted Whether it follows the one before it on its channel as only the sender itself could know.
+   */
+  deliver(frame: Frame, isTrusted: boolean): void;
+  /** A frame shows that something was missed: a wait is begun, and is to be asked for. */
+  missed(wait: Wait): void;
+  /** A frame was said before. */
+  duplicate(): void;
+  /** A frame that was missed came when it was too late to hand it over in order. */
+  late(): void;
+  /** A frame that the process it names cannot have sent. */
+  forged(): void;
+}
+
+interface Held {
+  frame: Frame;
+  isTrusted: boolean;
+}
+
+/** How many of the last sequence numbers are known one by one: more than a statement holds, which may be sent again. */
+const RECENT = 512;
+
+/** One process that sends. */
+export class Sender {
+  readonly uid: string;
+  readonly #events: SenderEvents;
+  /** The highest sequence number that was handed over. */
+  #top = 0;
+  /** The last ones that were handed over. */
+  #recent: number[] = [];
+  /** The highest sequence number that came. */
+  #received = 0;
+  /** The last sequence number by channel. */
+  readonly #last: Map<string, number> = new Map();
+  readonly #held: Map<number, Held> = new Map();
+  #heldLength = 0;
+  readonly #waits: Map<number, Wait> = new Map();
+  /** Up to here what was missed is known to be lost. */
+  #givenUp = 0;
+  #isDelivering = false;
+  /** Whether it has said its last words, which may be held. */
+  isLeaving = false;
+  #nextWait: () => number;
+
+  /** @param nextWait Makes the id of a wait. */
+  constructor(uid: string, events: SenderEvents, nextWait: () => number) {
+    this.uid = uid;
+    this.#events = events;
+    this.#nextWait = nextWait;
+  }
+
+  /** What is open. */
+  get waits(): Iterable<Wait> {
+    return this.#waits.values();
+  }
+
+  /** Whether anything is open. */
+  get isWaiting(): boolean {
+    return this.#waits.size > 0;
+  }
+
+  /** How many characters are held back. */
+  get heldLength(): number {
+    return this.#heldLength;
+  }
+
+  /** Takes a frame that came on a channel. */
+  receive(channel: string, frame: Frame): void {
+    const { sequence } = frame;
+    if (frame.isRepeat) return this.#receiveRepeat(frame);
+    if (sequence <= this.#top || sequence < this.#received) {
+      // One that is sent again and was missed the first time was sent before its channel was listened to.
+      if (frame.isResent || this.#isKnown(sequence)) return this.#events.duplicate();
+      // What comes from a sender comes in its order, so what claimed to be later was not sent by it.
+      this.#events.forged();
+      this.#forgetAfter(sequence);
+    } else if (this.#held.has(sequence)) return this.#events.duplicate();
+    const isFirst = this.#received === 0 && !this.isWaiting;
+    const before = this.#last.get(channel);
+    const { previous = 0 } = frame;
+    if (previous !== 0 && before !== undefined && previous < before) return this.#events.forged();
+    const isMissing = !isFirst && previous > (before ?? this.#received) &&
+      previous > this.#givenUp;
+    // Its number is the first that counts: what it sent before was not for this process.
+    if (isFirst) this.#top = sequence - 1;
+    if (isMissing && !this.#isCovered(before === undefined)) {
+      this.#events.missed(this.wait(undefined, true, before));
+    }
+    this.#last.set(channel, sequence);
+    this.#received = Math.max(this.#received, sequence);
+    const held = { frame, isTrusted: before !== undefined && previous === before };
+    if (this.#isDelivering || !this.#isNext(sequence)) this.#hold(held);
+    else this.#deliver(held);
+    this.#drain();
+  }
+
+  /**
+   * From here on something may be missed.
+   *
+   * @param channels The channels that are concerned, if not all.
+   * @param isOutage Whether something was missed, or likely.
+   * @param after Up to where nothing is; everything that came, unless said otherwise.
+   */
+  wait(
+    channels: readonly string[] | undefined,
+    isOutage: boolean,
+    after: number = this.#isDelivering ? this.#top : this.#received,
+    id: number = this.#nextWait(),
+  ): Wait {
+    const wait: Wait = { id, after, channels, isOutage, asked: undefined };
+    this.#waits.set(id, wait);
+    return wait;
+  }
+
+  /** The connection was lost: whatever was open is part of that now. */
+  interrupted(): void {
+    let after = this.#received;
+    for (const wait of this.#waits.values()) after = Math.min(after, wait.after);
+    this.#waits.clear();
+    this.wait(undefined, true, after);
+  }
+
+  /** What is open under this id, if it is. */
+  waitOf(id: number): Wait | undefined {
+    return this.#waits.get(id);
+  }
+
+  /**
+   * All that could be repeated has been, or will not be.
+   *
+   * @param until The sequence number up to which that holds; all that came, unless said otherwise.
+   */
+  settle(id: number, until: number = this.#received): void {
+    const wait = this.#waits.get(id);
+    if (wait === undefined) return;
+    this.#waits.delete(id);
+    this.#givenUp = Math.max(this.#givenUp, until);
+    // What came before the end of an answer and claims to be later was not sent by whom it names.
+    for (const sequence of this.#held.keys()) {
+      if (sequence <= until) continue;
+      this.#events.forged();
+      this.#drop(sequence);
+    }
+    this.#received = Math.min(this.#received, Math.max(until, this.#top));
+    this.#drain();
+  }
+
+  /** Nothing of a channel is heard any more. */
+  forget(channel: string): void {
+    this.#last.delete(channel);
+  }
+
+  /**
+   * Something was sent on a channel, and everything that was sent before this was known has come.
+   *
+   * @returns A wait, when it did not come and nothing is open.
+   */
+  check(channel: string, sequence: number): Wait | undefined {
+    const last = this.#last.get(channel);
+    if (this.isWaiting || last === undefined || last >= sequence) return undefined;
+    return sequence > this.#givenUp ? this.wait(undefined, true, last) : undefined;
+  }
+
+  #receiveRepeat(frame: Frame): void {
+    // Said to others, who had missed it.
+    if (!this.isWaiting) return;
+    const { sequence } = frame;
+    if (this.#held.has(sequence)) return this.#events.duplicate();
+    if (sequence <= this.#top) {
+      if (this.#isKnown(sequence)) this.#events.duplicate();
+      // What came after it has been handed over.
+      else this.#events.late();
+      return;
+    }
+    this.#hold({ frame, isTrusted: false });
+    this.#drain();
+  }
+
+  /** Whether something that is missing on a channel will come. */
+  #isCovered(isNewChannel: boolean): boolean {
+    for (const { isOutage } of this.#waits.values()) if (isOutage || isNewChannel) return true;
+    return false;
+  }
+
+  /** Whether a frame may be handed over before what is open is settled. */
+  #isNext(sequence: number): boolean {
+    if (sequence === this.#top + 1) return true;
+    for (const { after } of this.#waits.values()) if (sequence > after) return false;
+    return true;
+  }
+
+  #hold(held: Held): void {
+    this.#held.set(held.frame.sequence, held);
+    this.#heldLength += held.frame.body.length;
+  }
+
+  #drop(sequence: number): Held {
+    const held = this.#held.get(sequence)!;
+    this.#held.delete(sequence);
+    this.#heldLength -= held.frame.body.length;
+    return held;
+  }
+
+  /** Hands over what is held and may be. */
+  #drain(): void {
+    if (this.#isDelivering) return;
+    while (this.#held.size > 0) {
+      // The next in number needs no search.
+      const next = this.#held.has(this.#top + 1) ? this.#top + 1 : Math.min(...this.#held.keys());
+      if (!this.#isNext(next)) return;
+      this.#deliver(this.#drop(next));
+    }
+  }
+
+  #deliver({ frame, isTrusted }: Held): void {
+    this.#top = frame.sequence;
+    this.#recent.push(frame.sequence);
+    if (this.#recent.length >= 2 * RECENT) this.#recent = this.#recent.slice(-RECENT);
+    this.#isDelivering = true;
+    try {
+      this.#events.deliver(frame, isTrusted);
+    } finally {
+      this.#isDelivering = false;
+    }
+  }
+
+  /** Whether a frame has been handed over, is held, or is too old to know. */
+  #isKnown(sequence: number): boolean {
+    if (this.#held.has(sequence)) return true;
+    const recent = this.#recent.slice(-RECENT);
+    return sequence <= (recent[0] ?? this.#top) || recent.includes(sequence);
+  }
+
+  #forgetAfter(sequence: number): void {
+    this.#recent = this.#recent.filter((number) => number < sequence);
+    this.#top = Math.min(this.#top, sequence - 1);
+    this.#received = sequence - 1;
+    for (const [channel, last] of this.#last) if (last > sequence) this.#last.delete(channel);
+    for (const number of this.#held.keys()) if (number >= sequence) this.#drop(number);
+  }
+}

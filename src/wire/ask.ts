@@ -1,0 +1,74 @@
+/**
+ * Frames about frames: a process asks another one for what it missed of it (kind `q`), and that one says when it has
+ * repeated all there is (kind `e`).
+ */
+import { MalformedMessage, parseObject, text } from "./message.ts";
+
+/** What a process missed, or may have missed. */
+export interface Ask {
+  /** What the end of the answer carries. */
+  id: number;
+  /** Up to which sequence number it has everything. */
+  after: number;
+  /** The channels that it began to listen to; all where there are none. */
+  channels?: readonly string[];
+  /** Whether it listens to the channels of all its rooms. */
+  hasRoomChannels: boolean;
+}
+
+/** The end of an answer. */
+export interface AskEnd {
+  id: number;
+  /** How many messages could not be repeated. */
+  lost: number;
+}
+
+/** Encodes the body of a frame of kind `q`. */
+export function encodeAsk({ id, after, channels, hasRoomChannels }: Ask): string {
+  return JSON.stringify({
+    i: id,
+    a: after,
+    ...channels !== undefined && { c: channels },
+    d: hasRoomChannels,
+  });
+}
+
+/**
+ * Decodes the body of a frame of kind `q`.
+ *
+ * @throws MalformedMessage when it is none.
+ */
+export function decodeAsk(body: string): Ask {
+  const { i, a, c, d } = parseObject(body);
+  if (typeof d !== "boolean") {
+    throw new MalformedMessage("Cannot read a question for frames as it has no flag");
+  }
+  const ask: Ask = { id: whole(i), after: whole(a), hasRoomChannels: d };
+  if (c === undefined) return ask;
+  if (!Array.isArray(c)) {
+    throw new MalformedMessage("Cannot read a question for frames as its channels are no array");
+  }
+  return { ...ask, channels: c.map((channel) => text(channel, "channel")) };
+}
+
+/** Encodes the body of a frame of kind `e`. */
+export function encodeAskEnd({ id, lost }: AskEnd): string {
+  return JSON.stringify({ i: id, l: lost });
+}
+
+/**
+ * Decodes the body of a frame of kind `e`.
+ *
+ * @throws MalformedMessage when it is none.
+ */
+export function decodeAskEnd(body: string): AskEnd {
+  const { i, l } = parseObject(body);
+  return { id: whole(i), lost: whole(l) };
+}
+
+function whole(value: unknown): number {
+  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value;
+  throw new MalformedMessage(
+    "Cannot read a frame about frames as it has no whole number where one should be",
+  );
+}

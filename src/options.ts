@@ -138,7 +138,7 @@ const DEFAULTS: ResolvedOptions = {
   heartbeatInterval: 5_000,
   heartbeatTimeout: 10_000,
   requestsTimeout: 5_000,
-  subscriptionMode: "static",
+  subscriptionMode: "dynamic",
   maxRoomChannels: 1_000,
   maxPayload: 32 * 1024 * 1024,
   maxBuffer: 64 * 1024 * 1024,

@@ -305,7 +305,8 @@ export class Bus {
   joinRoom(channel: string, nsp: string, room: string | number): Promise<void> | undefined {
     if (this.#closing !== undefined) return undefined;
     this.#places.add(channel, { nsp, room });
-    return this.roomChannels?.join(channel);
+    const joined = this.roomChannels?.join(channel);
+    return this.#listener.isUp ? joined : undefined;
   }
 
   /** A room has none any more. */

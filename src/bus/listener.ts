@@ -47,6 +47,8 @@ export class Listener {
   #listening: Set<string> = new Set();
   /** What it is about to listen to no more. */
   #leaving: readonly string[] = [];
+  /** Those who wait for LISTEN as long as there is a connection. */
+  readonly #joining: Set<() => void> = new Set();
   /** What will be listened to in the next round. */
   #opening: number | undefined;
   /** What may have to be listened to or not any more. */
@@ -81,6 +83,8 @@ export class Listener {
         this.#schedule();
       },
       down: (error) => {
+        for (const settle of this.#joining) settle();
+        this.#joining.clear();
         this.#listening = new Set();
         events.down(error);
       },
@@ -131,6 +135,22 @@ export class Listener {
       this.#change(channel);
     }
     return wanted.isAcknowledged ? undefined : wanted.acknowledged.promise;
+  }
+
+  /**
+   * Like {@linkcode listen}, for those who do not wait for a database that is away: what is sent meanwhile is asked for
+   * later.
+   */
+  join(channel: string): Promise<void> | undefined {
+    const acknowledged = this.listen(channel);
+    if (acknowledged === undefined || !this.isUp) return undefined;
+    return new Promise((resolve) => {
+      this.#joining.add(resolve);
+      acknowledged.then(() => {
+        this.#joining.delete(resolve);
+        resolve();
+      });
+    });
   }
 
   /** Which of these processes do not listen at the moment; none, when that cannot be found out. Never rejects. */

@@ -38,12 +38,13 @@ export class RoomChannels {
   /**
    * A room has its first member, or one more.
    *
-   * @returns A promise that settles when messages to the room arrive, and never rejects; nothing when they already do.
+   * @returns A promise that settles when messages to the room arrive, and never rejects; nothing when they already do, or
+   * will once the database is back.
    */
   join(channel: string): Promise<void> | undefined {
     this.#channels.add(channel);
     if (this.#suspension === undefined && this.#channels.size > this.#max) this.#suspend();
-    if (this.#suspension === undefined) return this.#listener.listen(channel);
+    if (this.#suspension === undefined) return this.#listener.join(channel);
     return this.#suspension.isKnown ? undefined : this.#tell(channel, this.#suspension);
   }
 

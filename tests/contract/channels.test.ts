@@ -24,7 +24,7 @@ async function all(cluster: Cluster, channelsOf: (event: string) => string[], ev
 }
 
 test("static: all broadcasts travel on the channel of the namespace", async (t) => {
-  const cluster = await createCluster(t);
+  const cluster = await createCluster(t, { adapter: { subscriptionMode: "static" } });
   const channelsOf = await listenToNews(t, cluster);
   const { channels } = cluster.adapter(1).stats();
   await cluster.socket(1).join(["news", "more"]);

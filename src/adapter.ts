@@ -19,6 +19,7 @@ import {
   PacketEncoder,
   type Parser,
 } from "./packet_encoder.ts";
+import { redacted, type RemoteSocketData } from "./handshake.ts";
 import { flagged, listed, selected, selection } from "./selection.ts";
 import { isForNobody } from "./wire/rooms.ts";
 import { hasFormOfSocketId, namespaceChannel, roomChannel } from "./wire/channel.ts";
@@ -344,7 +345,7 @@ export class NamespaceAdapter extends ClusterAdapter {
       requestId: string;
       clientCount?: number;
       packet?: unknown;
-      sockets?: unknown[];
+      sockets?: RemoteSocketData[];
     };
     const message: Message = {
       type: response.type as number as MessageType,
@@ -354,7 +355,9 @@ export class NamespaceAdapter extends ClusterAdapter {
     if (data.clientCount !== undefined) message.value = data.clientCount;
     else {
       try {
-        message.parts = encodeArgs(data.sockets ?? [data.packet]);
+        const { redactHandshake } = this.#bus.options;
+        const sockets = data.sockets?.map((socket) => redacted(socket, redactHandshake));
+        message.parts = encodeArgs(sockets ?? [data.packet]);
         const tooLarge = this.#tooLarge(message.parts);
         if (tooLarge !== undefined) throw tooLarge;
       } catch (cause) {

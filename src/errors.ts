@@ -19,11 +19,12 @@
  * | `NOT_ENCODABLE` | data that cannot be serialized (a cycle, a BigInt) |
  * | `PAYLOAD_TOO_LARGE` | a packet of more than `maxPayload` bytes |
  * | `MALFORMED_MESSAGE` | something on one of our channels is no message of ours |
+ * | `UNSIGNED` | something on one of our channels has no valid seal, where `secret` requires one; the message says why |
  * | `WIRE_VERSION` | a frame of another version of the protocol |
  * | `PARSER_MISMATCH` | another server of the cluster uses another Socket.IO parser |
  * | `REQUEST_TIMEOUT` | not every server answered in time |
  * | `REQUEST_FAILED` | another server could not answer |
- * | `HANDLER_FAILED` | a listener of the application threw while a message was delivered |
+ * | `HANDLER_FAILED` | a function of the application threw: a listener while a message was delivered, `redactHandshake` |
  * | `CLOSED` | the adapter or the emitter was used after `close()` |
  */
 export type PgAdapterErrorCode =
@@ -43,6 +44,7 @@ export type PgAdapterErrorCode =
   | "NOT_ENCODABLE"
   | "PAYLOAD_TOO_LARGE"
   | "MALFORMED_MESSAGE"
+  | "UNSIGNED"
   | "WIRE_VERSION"
   | "PARSER_MISMATCH"
   | "REQUEST_TIMEOUT"

@@ -3,6 +3,7 @@
  */
 import { PgAdapterError } from "./errors.ts";
 import { MAX_PREFIX_BYTES } from "./wire/channel.ts";
+import { MIN_SECRET_LENGTH } from "./wire/seal.ts";
 import { isPlainText, utf8Length } from "./wire/utf8.ts";
 
 /** Options of `pgAdapter()`. Each may be left out or `undefined`. */
@@ -108,6 +109,33 @@ export interface PgAdapterOptions {
    * @default {5000}
    */
   closeTimeout?: number | undefined;
+  /**
+   * What the processes of a cluster know and nobody else does: at least 16 characters or bytes, best 32 random bytes.
+   * With it everything that is sent is signed, and what is not is dropped (`UNSIGNED`): without it every role that can
+   * connect to the database can send. Of several the first signs, and what any of them signed is accepted, so that a
+   * secret can be replaced while the cluster runs. The clocks of all processes must agree to 60 seconds.
+   */
+  secret?: string | Uint8Array | readonly (string | Uint8Array)[] | undefined;
+  /**
+   * Whether frames are encrypted, too, so that other roles cannot read them. Needs `secret`, and all processes of the
+   * cluster must agree: frames that are only signed are dropped. Plain messages, which SQL can sign but not encrypt,
+   * are accepted.
+   *
+   * @default {false}
+   */
+  encrypt?: boolean | undefined;
+  /**
+   * What other servers get of the handshakes of this server's sockets, when they call `fetchSockets()`: `false`
+   * everything, as with Socket.IO's other adapters; `true` everything but `auth` (it is empty) and the headers `cookie`,
+   * `set-cookie`, `authorization` and `proxy-authorization`; a function whatever it returns for a copy of a handshake.
+   * When it throws, `fetchSockets()` fails there.
+   *
+   * @default {false}
+   */
+  redactHandshake?:
+    | boolean
+    | ((handshake: Record<string, unknown>) => Record<string, unknown>)
+    | undefined;
 }
 
 /** Options that are complete. */
@@ -128,6 +156,9 @@ export interface ResolvedOptions {
   readonly connectTimeout: number;
   readonly statementTimeout: number;
   readonly closeTimeout: number;
+  readonly secret: NonNullable<PgAdapterOptions["secret"]> | undefined;
+  readonly encrypt: boolean;
+  readonly redactHandshake: NonNullable<PgAdapterOptions["redactHandshake"]>;
 }
 
 const DEFAULTS: ResolvedOptions = {
@@ -147,6 +178,9 @@ const DEFAULTS: ResolvedOptions = {
   connectTimeout: 5_000,
   statementTimeout: 5_000,
   closeTimeout: 5_000,
+  secret: undefined,
+  encrypt: false,
+  redactHandshake: false,
 };
 
 /** setTimeout takes no more: it would fire at once. */
@@ -195,6 +229,14 @@ export function resolveOptions(given: PgAdapterOptions): ResolvedOptions {
   if (options.subscriptionMode !== "static" && options.subscriptionMode !== "dynamic") {
     refuse("subscriptionMode", '"static" or "dynamic"', options.subscriptionMode);
   }
+  if (options.secret !== undefined) checkSecret(options.secret);
+  if (typeof options.encrypt !== "boolean") refuse("encrypt", "true or false", options.encrypt);
+  if (options.encrypt && options.secret === undefined) {
+    refuse("encrypt", 'false without a "secret"', options.encrypt);
+  }
+  if (
+    typeof options.redactHandshake !== "boolean" && typeof options.redactHandshake !== "function"
+  ) refuse("redactHandshake", "true, false or a function", options.redactHandshake);
   return Object.freeze(options);
 }
 
@@ -210,6 +252,34 @@ export function checkPrefix(prefix: unknown): void {
   ) {
     refuse("prefix", `text of 1 to ${MAX_PREFIX_BYTES} bytes without NUL`, prefix);
   }
+}
+
+/**
+ * Checks a secret or several.
+ *
+ * @throws PgAdapterError `INVALID_OPTION`, which says what it is and nothing of its value.
+ */
+export function checkSecret(secret: unknown): void {
+  const several: readonly unknown[] = Array.isArray(secret) ? secret : [secret];
+  if (several.length === 0) refuseSecret("an empty array");
+  for (const each of several) {
+    const where = Array.isArray(secret) ? "an array with " : "";
+    if (typeof each === "string") {
+      if (!each.isWellFormed()) refuseSecret(`${where}text with a lone surrogate`);
+      if (each.length < MIN_SECRET_LENGTH) {
+        refuseSecret(`${where}text of ${each.length} characters`);
+      }
+    } else if (each instanceof Uint8Array) {
+      if (each.length < MIN_SECRET_LENGTH) refuseSecret(`${where}${each.length} bytes`);
+    } else refuseSecret(`${where}a value of type ${each === null ? "null" : typeof each}`);
+  }
+}
+
+function refuseSecret(found: string): never {
+  throw new PgAdapterError(
+    "INVALID_OPTION",
+    `Cannot create adapter as "secret" must be text of at least ${MIN_SECRET_LENGTH} characters, a Uint8Array of as many bytes or an array of these: current value is ${found}`,
+  );
 }
 
 function checkUri(name: string, value: unknown): void {

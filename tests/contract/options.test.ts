@@ -16,6 +16,23 @@ const REFUSED: Record<string, unknown[]> = {
   subscriptionMode: ["both", "", 1, null, true],
   maxRoomChannels: ["1000", null, NaN, Infinity, -1, 1.5],
   maxPayload: ["1000", null, NaN, Infinity, 0, -1, 1.5],
+  secret: [
+    "",
+    "sekret-of-15-ch",
+    `sekret ${"\ud800".repeat(16)}`,
+    1234567890123456,
+    true,
+    null,
+    {},
+    [],
+    [["sekret-of-16-chr"]],
+    ["sekret-of-16-chr", "sekret"],
+    ["sekret-of-16-chr", undefined],
+    new Uint8Array(15),
+    new ArrayBuffer(32),
+  ],
+  encrypt: [true, "true", 1, null],
+  redactHandshake: ["true", 1, null, {}, []],
 };
 
 for (const [name, values] of Object.entries(REFUSED)) {
@@ -26,12 +43,25 @@ for (const [name, values] of Object.entries(REFUSED)) {
         assert.ok(error instanceof PgAdapterError, String(error));
         assert.equal(error.code, "INVALID_OPTION");
         assert.ok(error.message.includes(name), error.message);
-        if (typeof value === "number") assert.ok(error.message.includes(String(value)));
+        if (name === "secret") {
+          assertSecret(error, "sekret");
+          assertSecret(error, "1234567890");
+        } else if (typeof value === "number") assert.ok(error.message.includes(String(value)));
         return true;
       });
     }
   });
 }
+
+test("secrets of all forms are taken, with and without encryption", async () => {
+  const text = "x".repeat(16);
+  for (const secret of [text, new Uint8Array(16), [text], [text, new Uint8Array(32)]]) {
+    for (const encrypt of [undefined, false, true]) {
+      await pgAdapter(URI, { secret, encrypt }).close();
+    }
+  }
+  await pgAdapter(URI, { secret: undefined, encrypt: false }).close();
+});
 
 test("an unknown option is refused by name, and the known ones are listed", () => {
   for (const name of ["channelPrefix", "Prefix", "heartbeatinterval"]) {

@@ -4,6 +4,7 @@
  * adapter → publisher → PostgreSQL → listener → inbox → adapter
  */
 import { messageOf, PgAdapterError } from "../errors.ts";
+import { Sealer } from "../runtime/sealer.ts";
 import type { Events } from "../events.ts";
 import type { ResolvedOptions } from "../options.ts";
 import { clusterChannel, namespaceChannel, privateChannel } from "../wire/channel.ts";
@@ -145,9 +146,13 @@ export class Bus {
         silent: () => this.#checkListener(),
       },
     );
-    this.#inbox = new Inbox(this.uid, options, {
+    const sealer = options.secret === undefined
+      ? undefined
+      : new Sealer(options.secret, options.encrypt);
+    this.#inbox = new Inbox(this.uid, options, sealer, {
       message: (uid, message) => this.#receive(uid, message),
-      echo: (payload) => this.#echo(payload),
+      isEchoWanted: () => this.#pulse.isWaiting,
+      echo: (sequence) => this.#echo(sequence),
       heard: (uid) => this.#heard(uid),
       isMember: (uid) => this.membership.has(uid),
       left: (uid) => this.membership.left(uid),
@@ -172,6 +177,7 @@ export class Bus {
       // What differs from where it listens may be a pooler, which would hand our settings on.
       { ...limits, isOwn: options.listen === undefined && options.publish === undefined },
       options,
+      sealer,
       {
         up: () => {
           // Where only this connection was lost the others have been there all the time.
@@ -510,8 +516,8 @@ export class Bus {
     this.#releaseIfAllAreHeard();
   }
 
-  #echo(payload: string): void {
-    if (!this.#greeted || !this.#pulse.echo(sequenceOf(payload)) || this.#closing !== undefined) {
+  #echo(sequence: number): void {
+    if (!this.#greeted || !this.#pulse.echo(sequence) || this.#closing !== undefined) {
       return;
     }
     clearTimeout(this.#patience);

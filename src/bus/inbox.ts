@@ -7,6 +7,7 @@ import {
   type Frame,
   isFrameOf,
   MAX_PAYLOAD_BYTES,
+  sequenceOf,
   WIRE_VERSION,
 } from "../wire/frame.ts";
 import {
@@ -18,6 +19,8 @@ import {
 } from "../wire/message.ts";
 import { decodePlain } from "../wire/plain.ts";
 import { PgAdapterError } from "../errors.ts";
+import type { Sealer } from "../runtime/sealer.ts";
+import { isSealed, Refused } from "../wire/seal.ts";
 import { Assembly } from "./assembly.ts";
 import { Complaints } from "./complaints.ts";
 import { type Deferred, deferred } from "./deadline.ts";
@@ -67,8 +70,10 @@ export interface InboxStats {
   missed: number;
   /** Records in chunks that did not come whole. */
   incomplete: number;
-  /** Payloads and messages that are none of ours. */
+  /** Payloads and messages that are none of ours, those without a valid seal included. */
   malformed: number;
+  /** Payloads without a valid seal, where there is a `secret`. */
+  refused: number;
 }
 
 /** What an inbox tells and needs. */
@@ -78,8 +83,10 @@ export interface InboxEvents {
    * @throws MalformedMessage when the message is refused.
    */
   message(uid: string | undefined, message: Message): void;
+  /** Whether it matters that one of our own frames comes back. */
+  isEchoWanted(): boolean;
   /** One of our own frames came back. */
-  echo(payload: string): void;
+  echo(sequence: number): void;
   /** A process was heard of. */
   heard(uid: string): void;
   /** Whether a process is a member of the cluster, as far as is known. */
@@ -104,6 +111,7 @@ export interface InboxOptions {
 /** Reads what arrives. */
 export class Inbox {
   readonly #uid: string;
+  readonly #sealer: Sealer | undefined;
   readonly #maxRecordLength: number;
   readonly #replayWindow: number;
   readonly #events: InboxEvents;
@@ -125,10 +133,17 @@ export class Inbox {
     repaired: 0,
     missed: 0,
     incomplete: 0,
+    refused: 0,
   };
 
-  constructor(uid: string, options: InboxOptions, events: InboxEvents) {
+  constructor(
+    uid: string,
+    options: InboxOptions,
+    sealer: Sealer | undefined,
+    events: InboxEvents,
+  ) {
     this.#uid = uid;
+    this.#sealer = sealer;
     this.#maxRecordLength = maxRecordLength(options.maxPayload);
     this.#replayWindow = options.replayWindow;
     this.#events = events;
@@ -147,21 +162,16 @@ export class Inbox {
    * @param place What the channel stands for, when plain messages are welcome there.
    */
   receive(channel: string, payload: string, place?: Place): void {
-    if (isFrameOf(this.#uid, payload)) return this.#events.echo(payload);
+    const isOwn = isFrameOf(this.#uid, payload);
+    // Nobody looks at the own frames but for the first, and heartbeats.
+    if (isOwn && !this.#events.isEchoWanted()) return;
     try {
-      if (payload.startsWith("{")) {
-        if (place === undefined) {
-          throw new MalformedMessage("Cannot read a plain message as its channel has no namespace");
-        }
-        const message = decodePlain(payload, place);
-        return this.#deliver(undefined, () => message);
-      }
-      if (!payload.startsWith(WIRE_VERSION)) return this.#strange(payload);
-      this.#stats.frames++;
-      this.#stats.characters += payload.length;
-      this.#receiveFrame(channel, decodeFrame(payload));
+      const opened = this.#sealer === undefined ? payload : this.#sealer.open(channel, payload);
+      if (isOwn) return this.#events.echo(sequenceOf(opened));
+      this.#receiveOpened(channel, opened, place);
     } catch (fault) {
-      this.#complaints.malformed(fault, excerpt(payload));
+      if (fault instanceof Refused) this.#unsigned(fault);
+      else this.#complaints.malformed(fault, excerpt(payload));
     }
   }
 
@@ -307,6 +317,23 @@ export class Inbox {
     this.#settle(sender, wait.id);
   }
 
+  #receiveOpened(channel: string, payload: string, place: Place | undefined): void {
+    if (payload.startsWith("{")) {
+      if (place === undefined) {
+        throw new MalformedMessage("Cannot read a plain message as its channel has no namespace");
+      }
+      const message = decodePlain(payload, place);
+      return this.#deliver(undefined, () => message);
+    }
+    if (!payload.startsWith(WIRE_VERSION)) return this.#strange(payload);
+    this.#stats.frames++;
+    this.#stats.characters += payload.length;
+    if (this.#sealer === undefined && isSealed(payload)) {
+      throw new MalformedMessage('Cannot read a sealed payload as this process has no "secret"');
+    }
+    this.#receiveFrame(channel, decodeFrame(payload));
+  }
+
   #receiveFrame(channel: string, frame: Frame): void {
     const { uid, kind, sequence } = frame;
     this.#events.heard(uid);
@@ -320,9 +347,11 @@ export class Inbox {
     }
     const { sender } = this.#senderOf(uid);
     // What is about frames does not wait for frames: two that ask each other would wait for ever.
-    if (kind === "q") this.#events.asked(uid, decodeAsk(frame.body));
-    else if (kind === "e") this.#answered(sender, sequence, frame.body);
-    else if (kind === "b") sender.isLeaving = true;
+    if (!sender.hasSeen(sequence)) {
+      if (kind === "q") this.#events.asked(uid, decodeAsk(frame.body));
+      else if (kind === "e") this.#answered(sender, sequence, frame.body);
+      else if (kind === "b") sender.isLeaving = true;
+    }
     sender.receive(channel, frame);
     if (sender.heldLength > 0) this.#boundHeld();
   }
@@ -353,7 +382,8 @@ export class Inbox {
       for (const decode of decodeMessages(records)) {
         this.#deliver(uid, () => {
           const message = decode();
-          if (isTrusted) message.trusted = true;
+          // Who knows the secret is one of us.
+          if (isTrusted || this.#sealer !== undefined) message.trusted = true;
           return message;
         });
       }
@@ -470,6 +500,15 @@ export class Inbox {
     const [uid, { assembly }] = this.#senders.entries().next().value!;
     this.#assembling -= assembly.length;
     this.#senders.delete(uid);
+  }
+
+  #unsigned(fault: Refused): void {
+    const { message, fault: reason } = fault;
+    this.#stats.refused++;
+    this.#complaints.add(
+      new PgAdapterError("UNSIGNED", `${message} (${reason})`, { cause: fault }),
+      reason,
+    );
   }
 
   #strange(payload: string): void {

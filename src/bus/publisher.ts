@@ -7,10 +7,12 @@
  * what waits is held until the owner releases it; what processes need to find each other goes first.
  */
 import { messageOf, PgAdapterError } from "../errors.ts";
+import type { Sealer } from "../runtime/sealer.ts";
 import {
   encodeFrame,
   type FrameHead,
-  MAX_BODY_BYTES,
+  MAX_PAYLOAD_BYTES,
+  maxBodyBytes,
   type Notification,
   outgoing,
   packFrames,
@@ -83,6 +85,8 @@ type Urgent =
 /** The connection that only publishes. */
 export class Publisher {
   readonly #uid: string;
+  readonly #sealer: Sealer | undefined;
+  readonly #maxBody: number;
   readonly #maxRecord: number;
   readonly #maxBuffer: number;
   readonly #statementTimeout: number;
@@ -125,9 +129,12 @@ export class Publisher {
     settings: ConnectionSettings,
     limits: SessionLimits,
     options: PublisherOptions,
+    sealer: Sealer | undefined,
     events: PublisherEvents,
   ) {
     this.#uid = uid;
+    this.#sealer = sealer;
+    this.#maxBody = maxBodyBytes(sealer?.maxFrameBytes ?? MAX_PAYLOAD_BYTES);
     this.#maxRecord = maxRecordLength(options.maxPayload);
     this.#maxBuffer = options.maxBuffer;
     this.#statementTimeout = limits.statement;
@@ -327,7 +334,7 @@ export class Publisher {
   async #send(session: Session, batch: readonly Packed[]): Promise<boolean | undefined> {
     const start = performance.now();
     try {
-      await session.query(notifyText(batch.length), notifyParameters(batch));
+      await session.query(notifyText(batch.length), notifyParameters(this.#sealed(batch)));
       this.stats.statements++;
       this.stats.frames += batch.length;
       this.#batchLimit = Math.min(MAX_NOTIFICATIONS, this.#batchLimit * 2);
@@ -355,6 +362,16 @@ export class Publisher {
       this.stats.dropped += batch.reduce((sum, { messages }) => sum + messages, 0);
       return false;
     }
+  }
+
+  /** A seal holds the time, so it is made when a frame is sent, each time. */
+  #sealed(frames: readonly Notification[]): readonly Notification[] {
+    const sealer = this.#sealer;
+    if (sealer === undefined) return frames;
+    return frames.map(({ channel, payload }) => ({
+      channel,
+      payload: sealer.seal(channel, payload),
+    }));
   }
 
   /** What was under way may have been committed or not. */
@@ -391,7 +408,7 @@ export class Publisher {
 
   #packed(items: readonly Queued[]): Packed[] {
     for (const { bytes } of items) this.stats.bytes += bytes;
-    const frames = packFrames(items, (channel) => this.#head(channel), MAX_BODY_BYTES);
+    const frames = packFrames(items, (channel) => this.#head(channel), this.#maxBody);
     let isKept = false;
     return frames.map(({ items: carried, ...frame }) => {
       const messages = carried.reduce((sum, { messages }) => sum + messages, 0);

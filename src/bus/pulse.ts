@@ -40,6 +40,8 @@ export class Pulse {
   #startedAt = 0;
   /** When the listening connection was last heard, or asked whether it is there. */
   #lastHeard = 0;
+  /** Whether a heartbeat is under way that has not come back. */
+  #isExpecting = false;
   /** The last heartbeat that PostgreSQL has taken and that has not come back. */
   #taken: { sequence: number; at: number } | undefined;
   /** The highest sequence number that came back. */
@@ -57,13 +59,22 @@ export class Pulse {
     this.#startedAt = this.#lastHeard = now;
     this.#beatDue = now + this.#limits.interval;
     this.#taken = undefined;
+    this.#isExpecting = false;
     this.#isHeard = false;
     this.#schedule();
   }
 
   /** PostgreSQL has taken something that must come back. */
   taken(sequence: number): void {
+    if (!this.#isExpecting) return;
+    // It may have come back before PostgreSQL said that it had taken it.
     if (sequence > this.#echoed) this.#taken ??= { sequence, at: performance.now() };
+    else this.#isExpecting = false;
+  }
+
+  /** Whether it matters that something comes back. */
+  get isWaiting(): boolean {
+    return !this.#isHeard || this.#isExpecting;
   }
 
   /** Something came on the listening connection. */
@@ -74,7 +85,10 @@ export class Pulse {
   /** Something that this process sent came back; true when it is the first since the start. */
   echo(sequence: number): boolean {
     this.#echoed = Math.max(this.#echoed, sequence);
-    if (this.#taken !== undefined && this.#taken.sequence <= this.#echoed) this.#taken = undefined;
+    if (this.#taken !== undefined && this.#taken.sequence <= this.#echoed) {
+      this.#taken = undefined;
+      this.#isExpecting = false;
+    }
     const isFirst = !this.#isHeard;
     this.#isHeard = true;
     return isFirst;
@@ -122,6 +136,7 @@ export class Pulse {
     this.#events.tick();
     if (now < this.#beatDue) return;
     this.#beatDue = now + this.#limits.interval;
+    this.#isExpecting = true;
     this.#events.beat();
   }
 }

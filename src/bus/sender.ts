@@ -93,6 +93,11 @@ export class Sender {
     return this.#heldLength;
   }
 
+  /** Whether a frame came before, or too long ago to know. */
+  hasSeen(sequence: number): boolean {
+    return sequence <= this.#top && this.#isKnown(sequence) || this.#held.has(sequence);
+  }
+
   /** Takes a frame that came on a channel. */
   receive(channel: string, frame: Frame): void {
     const { sequence } = frame;

@@ -24,8 +24,13 @@ export const UID_LENGTH = 16;
 /** The most bytes that a head has: version, kind, uid, two sequence numbers, index and count, and what separates them. */
 const MAX_HEAD_BYTES = 2 + UID_LENGTH + 15 + 1 + 1 + 15 + 1 + 7 + 1 + 7 + 1;
 
-/** The most bytes of records in one frame. */
-export const MAX_BODY_BYTES: number = MAX_PAYLOAD_BYTES - MAX_HEAD_BYTES;
+/** The most bytes of records in one frame of at most so many bytes. */
+export function maxBodyBytes(maxFrameBytes: number): number {
+  return maxFrameBytes - MAX_HEAD_BYTES;
+}
+
+/** The most bytes of records in one frame that is not sealed. */
+export const MAX_BODY_BYTES: number = maxBodyBytes(MAX_PAYLOAD_BYTES);
 
 /**
  * `r`: whole records. `c`: a piece of one record. `q`: asks for frames that were missed. `e`: the end of those that were

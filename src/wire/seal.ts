@@ -232,7 +232,7 @@ export function isFrameInside(uid: string, payload: string): boolean {
  * messages, frames of emitters) they remember the nonces.
  */
 export function isSequenced(payload: string): boolean {
-  return /^1[a-z][0-9a-f]{16}\d{1,16},\d/.test(payload);
+  return /^1[a-zA-Z][0-9a-f]{16}\d{1,15}\+?,\d/.test(payload);
 }
 
 /**

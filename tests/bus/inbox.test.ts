@@ -17,11 +17,12 @@ function setUp(maxPayload = 1_000_000) {
   const asked: (Omit<Ask, "hasRoomChannels"> & { uid: string })[] = [];
   const gaps: [string, number | undefined][] = [];
   const members = new Set([OTHER]);
-  const inbox = new Inbox(OWN, { maxPayload, replayWindow: 30_000 }, {
+  const inbox = new Inbox(OWN, { maxPayload, replayWindow: 30_000 }, undefined, {
     message(uid, message) {
       if (refuse !== undefined && message.value === "refuse") throw refuse;
       messages.push([uid, message]);
     },
+    isEchoWanted: () => true,
     echo: () => echoes++,
     heard: () => {},
     isMember: (uid) => members.has(uid),

@@ -17,6 +17,7 @@ function setUp(t: Scope, uri: string, maxBuffer: number) {
     connectionSettings(uri),
     LIMITS,
     { maxPayload: 1_000_000, maxBuffer, replayWindow: 30_000, replayBuffer: 1_000_000 },
+    undefined,
     {
       up: () => {},
       down: () => {},

@@ -1,6 +1,6 @@
 import { testBroadcast } from "./broadcast_suite.ts";
 
 testBroadcast(" (static)", { adapter: { subscriptionMode: "static" } });
-testBroadcast(" (static with static)", {
-  adapter: (server) => ({ subscriptionMode: server === 1 ? "static" : "static" }),
+testBroadcast(" (dynamic with static)", {
+  adapter: (server) => ({ subscriptionMode: server === 1 ? "static" : "dynamic" }),
 });

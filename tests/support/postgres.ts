@@ -249,7 +249,7 @@ function versionOf(bin: string, user: ServerUser | undefined): string {
 }
 
 /** A port outside the range that systems hand out to outgoing connections. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = 15_000 + Math.floor(Math.random() * 17_000);
     const isFree = await new Promise<boolean>((resolve) => {

@@ -18,6 +18,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
+import type { Sql } from "postgres";
 import {
   embeddedBinaries,
   REMEDY,
@@ -54,6 +55,11 @@ export interface PostgresOptions {
    * @default {false}
    */
   readonly standby?: boolean;
+  /**
+   * The server that it starts as a standby of: a copy of its data, to which all changes are streamed. Both need the
+   * same binaries.
+   */
+  readonly standbyOf?: PostgresServer;
   /** Called with a line of text at each step, to show a person. */
   readonly onProgress?: (line: string) => void;
 }
@@ -69,6 +75,20 @@ export interface PostgresServer extends AsyncDisposable {
   readonly ended: Promise<string>;
   /** Stops the server, disconnecting its clients, and removes its data; calling it again is fine. */
   stop(): Promise<void>;
+  /**
+   * Ends the server and keeps its data: `fast` disconnects clients with a word, `immediate` is a crash with a word.
+   *
+   * @default "fast"
+   */
+  halt(mode?: "fast" | "immediate"): Promise<void>;
+  /** Starts it again after `halt()`, on the same port and data, and waits until it accepts connections. */
+  start(): Promise<void>;
+  /** `halt()` and `start()`. */
+  restart(mode?: "fast" | "immediate"): Promise<void>;
+  /** Ends one of its processes with SIGKILL; the server then disconnects everyone and recovers by itself. */
+  killBackend(pid: number): void;
+  /** Ends being a standby, and waits until it can be written. */
+  promote(): Promise<void>;
 }
 
 const START_TIMEOUT = 60_000;
@@ -79,26 +99,42 @@ const PASSWORD = "correct-horse";
  * Holds the server while its standard input is open: the system closes that when this process
  * ends, be it by `kill -9`. SIGINT, a fast shutdown, is repeated since it is lost if it comes before
  * PostgreSQL has set its handlers. The log outlives a server that ended by itself, to be read.
+ *
+ * A server that ends while the file `pause` is there is started again when that is gone; `paused` says that it ended.
  */
 const KEEPER = `
 dir=$1 bin=$2; shift 2
 exec 3<&0 </dev/null
 eval "$INITDB" >"$dir/log" 2>&1 || exit 1
 [ -z "$STANDBY" ] || : >"$dir/data/standby.signal"
-"$bin/postgres" -D "$dir/data" "$@" >"$dir/log" 2>&1 3<&- &
+end() {
+  for signal in INT INT INT INT INT INT INT INT INT INT QUIT QUIT KILL; do
+    kill -s $signal "$(cat "$dir/pid")" || return
+    sleep 0.5
+  done
+}
+: >"$dir/log"
+"$bin/postgres" -D "$dir/data" "$@" >>"$dir/log" 2>&1 3<&- &
 server=$!
+echo $server >"$dir/pid"
 (
   read -r _ <&3
   : >"$dir/stopping"
-  for signal in INT INT INT INT INT INT INT INT INT INT QUIT QUIT KILL; do
-    kill -s $signal $server || exit
-    sleep 0.5
-  done
+  end
 ) >/dev/null 2>&1 &
 keeper=$!
 exec 3<&-
-wait $server
-code=$?
+while wait $server; code=$?; [ -e "$dir/pause" ]; do
+  : >"$dir/paused"
+  while [ -e "$dir/pause" ] && ! [ -e "$dir/stopping" ]; do sleep 0.02; done
+  [ -e "$dir/stopping" ] && break
+  rm -f "$dir/paused"
+  "$bin/postgres" -D "$dir/data" "$@" >>"$dir/log" 2>&1 &
+  server=$!
+  echo $server >"$dir/pid"
+  # Told to stop meanwhile: the old process may have got the signals.
+  [ -e "$dir/stopping" ] && end >/dev/null 2>&1 &
+done
 if [ -e "$dir/stopping" ]; then rm -rf "$dir"; else kill $keeper; fi
 exit $code
 `;
@@ -135,17 +171,19 @@ interface Plan {
 }
 
 async function start({ options, user, bin, version, port }: Plan): Promise<PostgresServer> {
-  const { settings = {}, encoding = "UTF8", auth = "trust", standby = false } = options;
+  const { settings = {}, encoding = "UTF8", auth = "trust", standby = false, standbyOf } = options;
   const folder = mkdtempSync(join(temporaryFolder(user), "socketio-pg-"));
   const passwordFile = join(folder, "password");
   writeFileSync(passwordFile, PASSWORD, { mode: 0o600 });
   if (user) { for (const path of [passwordFile, folder]) chownSync(path, user.uid, user.gid); }
   chmodSync(folder, 0o700);
+  const data = join(folder, "data");
 
   const initdb = [
-    [join(bin, "initdb"), "-D", join(folder, "data"), "-U", "postgres", "-A", auth],
+    [join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", auth],
     ["--pwfile", passwordFile, "--encoding", encoding, "--locale=C", "--no-sync"],
   ].flat();
+  if (standbyOf !== undefined) await copyData(standbyOf, data, user);
   const applied = {
     listen_addresses: "127.0.0.1",
     port: `${port}`,
@@ -153,6 +191,7 @@ async function start({ options, user, bin, version, port }: Plan): Promise<Postg
     max_connections: "200",
     fsync: "off",
     full_page_writes: "off",
+    ...standbyOf === undefined ? {} : { primary_conninfo: conninfoOf(standbyOf) },
     ...settings,
   };
   const args = Object.entries(applied).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
@@ -160,50 +199,124 @@ async function start({ options, user, bin, version, port }: Plan): Promise<Postg
     cwd: "/",
     env: {
       ...withoutPostgresVariables(process.env),
-      INITDB: initdb.map(quoteForShell).join(" "),
-      STANDBY: standby ? "yes" : "",
+      INITDB: standbyOf === undefined ? initdb.map(quoteForShell).join(" ") : ":",
+      STANDBY: standby || standbyOf !== undefined ? "yes" : "",
     },
     // Ctrl-C reaches a whole process group: the server must outlive those who still use it.
     detached: true,
     stdio: ["pipe", "ignore", "ignore"],
     ...user,
   });
+  let lastWords: string | undefined;
   const exited = new Promise<string>((resolve) => {
-    child.once("error", (error) => resolve(`${error}`));
+    const over = (words: string) => {
+      lastWords = words;
+      resolve(words);
+    };
+    child.once("error", (error) => over(`${error}`));
     child.once("exit", (code, signal) => {
       const log = logTail(folder);
       // The keeper removes what it was told to stop; what ended by itself is removed here.
       rmSync(folder, { recursive: true, force: true });
-      resolve(`exit ${signal ?? code}\n${log}`);
+      over(`exit ${signal ?? code}\n${log}`);
     });
   });
 
-  const ready = readiness(join(folder, "data"));
-  let lastWords: string | undefined;
-  exited.then((words) => {
-    lastWords = words;
-    ready.cancel();
-  });
-  const isReady = await ready.promise;
-  if (!isReady) {
+  const untilReady = async () => {
+    const ready = readiness(data);
+    exited.then(() => ready.cancel());
+    if (lastWords === undefined && await ready.promise) return;
     const words = lastWords ?? `no answer for ${START_TIMEOUT / 1_000} s\n${logTail(folder)}`;
     await stop(child, exited);
     throw new Error(`Cannot start PostgreSQL ${version} of ${bin}: ${words}\nYou can ${REMEDY}`);
-  }
+  };
+  await untilReady();
   child.unref();
   (child.stdin as { unref?(): void } | null)?.unref?.();
 
   let stopping: Promise<void> | undefined;
   const stopOnce = () => stopping ??= stop(child, exited);
   const password = auth === "trust" ? "" : `:${PASSWORD}`;
+  const uri = `postgresql://postgres${password}@127.0.0.1:${port}/postgres`;
+  const [pause, paused] = [join(folder, "pause"), join(folder, "paused")];
+  const halt = async (mode: "fast" | "immediate" = "fast") => {
+    writeFileSync(pause, "");
+    process.kill(
+      Number(readFileSync(join(folder, "pid"), "utf8")),
+      mode === "fast" ? "SIGINT" : "SIGQUIT",
+    );
+    await untilThere(paused);
+  };
+  const startAgain = async () => {
+    // What a crash leaves says "ready" until the next server writes its own.
+    rmSync(join(data, "postmaster.pid"), { force: true });
+    rmSync(pause, { force: true });
+    await untilReady();
+  };
   return {
-    uri: `postgresql://postgres${password}@127.0.0.1:${port}/postgres`,
+    uri,
     port,
     version,
     ended: exited,
     stop: stopOnce,
+    halt,
+    start: startAgain,
+    async restart(mode) {
+      await halt(mode);
+      await startAgain();
+    },
+    killBackend: (pid) => void process.kill(pid, "SIGKILL"),
+    promote: () => withSql(uri, async (sql) => void await sql`select pg_promote(true, 30)`),
     [Symbol.asyncDispose]: stopOnce,
   };
+}
+
+/** Copies the data of a server that runs, by the rules of its backups. */
+async function copyData(
+  of: PostgresServer,
+  data: string,
+  user: ServerUser | undefined,
+): Promise<void> {
+  await withSql(of.uri, async (sql) => {
+    const [row] = await sql<{ data_directory: string }[]>`show data_directory`;
+    const from = row?.data_directory ?? "";
+    await sql`select pg_backup_start('standby', true)`;
+    const { status, stderr } = spawnSync("cp", ["-a", from, data], { encoding: "utf8", ...user });
+    // Files that go while they are copied are made again from the log.
+    if (status !== 0 && !existsSync(join(data, "global", "pg_control"))) {
+      throw new Error(`Cannot copy ${from}: ${stderr}`);
+    }
+    rmSync(join(data, "postmaster.pid"), { force: true });
+    const [label] = await sql<{ labelfile: string }[]>`select labelfile from pg_backup_stop(false)`;
+    const path = join(data, "backup_label");
+    writeFileSync(path, label?.labelfile ?? "");
+    if (user) chownSync(path, user.uid, user.gid);
+  });
+}
+
+function conninfoOf({ uri }: PostgresServer): string {
+  const { hostname, port, username, password } = new URL(uri);
+  return `host=${hostname} port=${port} user=${username} password=${password}`;
+}
+
+async function withSql<T>(uri: string, use: (sql: Sql) => Promise<T>): Promise<T> {
+  // Not before it is needed: the scripts import this file before they install packages.
+  const { default: postgres } = await import("postgres");
+  const sql = postgres(uri, { max: 1, fetch_types: false, onnotice: () => {} });
+  try {
+    return await use(sql);
+  } finally {
+    await sql.end({ timeout: 5 });
+  }
+}
+
+/** Waits for a file of the keeper's. */
+async function untilThere(path: string): Promise<void> {
+  const deadline = Date.now() + STOP_TIMEOUT;
+  while (!existsSync(path)) {
+    if (Date.now() > deadline) throw new Error(`Cannot halt PostgreSQL: there is no ${path}`);
+    await delay(5);
+  }
 }
 
 async function stop(child: ChildProcess, exited: Promise<string>): Promise<void> {

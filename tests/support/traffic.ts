@@ -38,8 +38,6 @@ export interface TrafficOptions {
   adapter?: PgAdapterOptions;
   /** The most bytes of a message. @default 100000 */
   maxSize?: number;
-  /** How many servers take part, those of other processes included. @default size */
-  cluster?: number;
   /** Whether it waits for the servers to be ready and to know each other. @default true */
   wait?: boolean;
 }
@@ -112,7 +110,7 @@ export async function createTraffic(scope: Scope, options: TrafficOptions = {}):
   );
   if (!wait) return traffic;
   await Promise.all(talkers.map(({ adapter }) => adapter.ready()));
-  await traffic.acquainted(options.cluster ?? size);
+  await traffic.acquainted();
   return traffic;
 }
 

@@ -88,6 +88,7 @@ export class FaultProxy implements AsyncDisposable {
   #server: Server | undefined;
   #turnsAway: Cut | undefined;
   #shape: Shape = {};
+  #forgets = Infinity;
   #accepted = 0;
   #closed = false;
 
@@ -122,12 +123,16 @@ export class FaultProxy implements AsyncDisposable {
     return this.#connections.size;
   }
 
+  /** How many bytes have come in each direction, swallowed ones included. */
+  readonly passed: Record<Direction, number> = { up: 0, down: 0 };
+
   /** Ends all faults but a stop of listening; connections that bytes were taken from are reset. */
   pass(): void {
     this.#turnsAway = undefined;
     this.#treatments.length = 0;
     for (const rule of this.#rules) rule.cancel();
     this.#shape = {};
+    this.#forgets = Infinity;
     for (const connection of [...this.#connections]) connection.recover();
   }
 
@@ -186,6 +191,11 @@ export class FaultProxy implements AsyncDisposable {
     this.#shape = shape;
   }
 
+  /** Swallows from now on what comes on a connection that was idle for so long, as a router does that forgets it. */
+  forgetIdle(ms: number): void {
+    this.#forgets = ms;
+  }
+
   /** Cuts connections by what passes. */
   cutOn(rule: CutRule): ActiveCut {
     const active = new Rule(rule, () => this.#rules.delete(active));
@@ -224,6 +234,8 @@ export class FaultProxy implements AsyncDisposable {
     }
     const connection: Connection = new Connection(client, this.#target, {
       shape: () => this.#shape,
+      forgets: () => this.#forgets,
+      passed: (direction, bytes) => this.passed[direction] += bytes,
       rules: () => this.#rules,
       treatment: (kind, direction) =>
         this.#treatments.findLast((each) =>
@@ -238,6 +250,8 @@ export class FaultProxy implements AsyncDisposable {
 /** What a connection asks its proxy. */
 interface Surroundings {
   shape(): Shape;
+  forgets(): number;
+  passed(direction: Direction, bytes: number): void;
   rules(): Iterable<Rule>;
   treatment(kind: Kind | undefined, direction: Direction): Treatment;
   over(): void;
@@ -273,6 +287,8 @@ class Connection {
   #kind: Kind | undefined;
   /** Set when bytes or an end were swallowed: what comes later makes no sense any more. */
   #isBroken = false;
+  #isForgotten = false;
+  #lastActive = performance.now();
   /** A rule that cuts as soon as the server has answered. */
   #awaiting: Rule | undefined;
   #replies: Buffer = Buffer.alloc(0);
@@ -325,6 +341,7 @@ class Connection {
     if (this.#isOver) return;
     const flow = direction === "up" ? this.#up : this.#down;
     if (direction === "up" && flow.total === 0) this.#kind = kindOf(data);
+    this.#around.passed(direction, data.length);
     const cut = this.#search(direction, flow, data);
     flow.total += data.length;
     if (this.#isOver) return;
@@ -335,7 +352,7 @@ class Connection {
     }
     flow.last = data.subarray(Math.max(0, data.length - 1_000));
     if (direction === "down" && this.#awaiting !== undefined) return this.#swallowReply(data);
-    switch (this.#around.treatment(this.#kind, direction)) {
+    switch (this.#treatment(direction)) {
       case "swallow":
         this.#isBroken = true;
         break;
@@ -378,6 +395,13 @@ class Connection {
     return undefined;
   }
 
+  #treatment(direction: Direction): Treatment {
+    const now = performance.now();
+    this.#isForgotten ||= now - this.#lastActive > this.#around.forgets();
+    this.#lastActive = now;
+    return this.#isForgotten ? "swallow" : this.#around.treatment(this.#kind, direction);
+  }
+
   #swallowReply(data: Buffer): void {
     this.#replies = Buffer.concat([this.#replies, data]);
     if (this.#replies.includes(READY_FOR_QUERY)) this.cut(this.#awaiting?.rule.how ?? "rst");
@@ -388,7 +412,7 @@ class Connection {
     if (this.#isOver) return;
     const flow = direction === "up" ? this.#up : this.#down;
     if (this.#client.destroyed && (this.#server?.destroyed ?? true)) return this.#finish();
-    if (this.#around.treatment(this.#kind, direction) === "swallow") {
+    if (this.#treatment(direction) === "swallow") {
       this.#isBroken = true;
       return;
     }

@@ -6,6 +6,7 @@
  */
 
 import { createHash } from "node:crypto";
+import postgres from "postgres";
 import type { Socket as Client } from "socket.io-client";
 import { pgAdapter, type PgAdapterOptions } from "../../mod.ts";
 import {
@@ -95,6 +96,8 @@ export async function createTraffic(scope: Scope, options: TrafficOptions = {}):
   const { size = 3, proxied = false, prefix = uniquePrefix(), wait = true } = options;
   const uri = options.uri ?? await databaseUri();
   const talkers: Talker[] = [];
+  // Runs last, when all servers and proxies are closed.
+  scope.after(() => noSessionsLeft(uri, talkers.map(({ uid }) => uid)));
   for (let i = 0; i < size; i++) {
     const proxy = proxied ? await FaultProxy.start(uri) : undefined;
     // Closed after the server, which it must not hinder from saying goodbye.
@@ -327,6 +330,29 @@ export class Traffic {
       default:
         talker.io.emit("n", talker.uid, n, content);
     }
+  }
+}
+
+/**
+ * Waits until PostgreSQL has no sessions of these adapters any more.
+ *
+ * @throws {Error} When some are left.
+ */
+export async function noSessionsLeft(uri: string, uids: readonly string[]): Promise<void> {
+  const sql = postgres(uri, { max: 1, fetch_types: false, onnotice: () => {} });
+  const names = uids.flatMap((uid) => [`socketio-pg:listen:${uid}`, `socketio-pg:publish:${uid}`]);
+  try {
+    await until("no session is left", async () => {
+      const rows = await sql`select 1 from pg_stat_activity where application_name in ${
+        sql(names)
+      }`;
+      return rows.length === 0;
+    }, 5_000);
+  } catch (error) {
+    // A server that is gone has none.
+    if ((error as { code?: string }).code !== "ECONNREFUSED") throw error;
+  } finally {
+    await sql.end({ timeout: 1 });
   }
 }
 

@@ -27,8 +27,8 @@ export interface ChildOptions {
 export const COMMANDS = {
   /** Starts the server and its client; the first command, and given once. */
   async start(options: ChildOptions): Promise<{ uid: string; pid: number; port: number }> {
-    // Which others there are is the parent's to know.
-    traffic = await createTraffic(scope, { ...options, size: 1, wait: false });
+    // Which others there are, and what is left in the end, is the parent's to know.
+    traffic = await createTraffic(scope, { ...options, size: 1, wait: false, checksEnd: false });
     const { uid, node } = traffic.at(0);
     if (options.wait !== false) await node.adapter.ready();
     for (

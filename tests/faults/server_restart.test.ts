@@ -3,19 +3,20 @@ import assert from "node:assert/strict";
 import { allReady, backends, hears, judge } from "../support/outage.ts";
 import { type PostgresServer, startPostgres } from "../support/postgres.ts";
 import { connectSql } from "../support/sql.ts";
-import { type Scope, test } from "../support/test.ts";
+import { test } from "../support/test.ts";
 import { createTraffic, QUICK } from "../support/traffic.ts";
 
 const LONG = { deadline: 120_000 };
 
-async function own(t: Scope): Promise<PostgresServer> {
-  const server = await startPostgres();
-  t.after(() => server.stop());
-  return server;
+let started: Promise<PostgresServer> | undefined;
+
+/** One server for all tests here, each of which leaves it running; it ends with the process. */
+function ownServer(): Promise<PostgresServer> {
+  return started ??= startPostgres();
 }
 
 test("a database that is away for seconds is found again soon, and nothing is lost", async (t) => {
-  const server = await own(t);
+  const server = await ownServer();
   const traffic = await createTraffic(t, {
     uri: server.uri,
     adapter: QUICK,
@@ -27,6 +28,7 @@ test("a database that is away for seconds is found again soon, and nothing is lo
   const since = performance.now();
   const before = traffic.talkers.reduce((sum, { proxy }) => sum + proxy.accepted, 0);
   await server.halt();
+  t.after(() => server.start());
   // Four seconds' worth.
   await traffic.more(800);
   const attempts = traffic.talkers.reduce((sum, { proxy }) => sum + proxy.accepted, -before);
@@ -49,7 +51,7 @@ test("a database that is away for seconds is found again soon, and nothing is lo
 
 for (const mode of ["fast", "immediate"] as const) {
   test(`a ${mode} restart of the database loses nothing`, async (t) => {
-    const server = await own(t);
+    const server = await ownServer();
     const traffic = await createTraffic(t, { uri: server.uri, adapter: QUICK, rate: 67 });
     traffic.run();
     let recover = 0;
@@ -72,7 +74,7 @@ for (const kind of ["listen", "publish"] as const) {
   test(
     `a ${kind}ing backend that is killed takes all others along, and nothing is lost`,
     async (t) => {
-      const server = await own(t);
+      const server = await ownServer();
       const traffic = await createTraffic(t, { uri: server.uri, adapter: QUICK, rate: 67 });
       const sql = connectSql(t, server.uri);
       traffic.run();

@@ -32,7 +32,7 @@ test("a server that ends idle sessions does not end ours", async (t) => {
   // A heartbeat comes later than an idle session would have ended.
   await until(
     "heartbeats have come",
-    () => traffic.talkers.every(({ adapter }) => adapter.stats().received.messages >= 8),
+    () => traffic.talkers.every(({ adapter }) => adapter.stats().received.messages >= 5),
     20_000,
   );
   judge(23, traffic, await traffic.stop(), { fault: "idle_session_timeout" });
@@ -50,7 +50,7 @@ test(
       // As behind a pooler: the adapter leaves the settings of a session alone.
       adapter: { ...QUICK, publish: uri, heartbeatInterval: 1_900, heartbeatTimeout: 4_000 },
     });
-    for (let round = 1; round <= 3; round++) {
+    for (let round = 1; round <= 2; round++) {
       await until(
         `round ${round} of lost connections`,
         () => outages(traffic.talkers).count >= 3 * round,

@@ -81,7 +81,10 @@ export interface PostgresServer extends AsyncDisposable {
    * @default "fast"
    */
   halt(mode?: "fast" | "immediate"): Promise<void>;
-  /** Starts it again after `halt()`, on the same port and data, and waits until it accepts connections. */
+  /**
+   * Starts it again after `halt()`, on the same port and data, and waits until it accepts connections; nothing if it
+   * was not halted.
+   */
   start(): Promise<void>;
   /** `halt()` and `start()`. */
   restart(mode?: "fast" | "immediate"): Promise<void>;
@@ -248,6 +251,7 @@ async function start({ options, user, bin, version, port }: Plan): Promise<Postg
     await untilThere(paused);
   };
   const startAgain = async () => {
+    if (!existsSync(pause)) return;
     // What a crash leaves says "ready" until the next server writes its own.
     rmSync(join(data, "postmaster.pid"), { force: true });
     rmSync(pause, { force: true });

@@ -69,6 +69,8 @@ export interface Talker {
   readonly received: Entry[];
   /** How many messages of each sender that is. */
   readonly counts: ReadonlyMap<string, number>;
+  /** The number of the last message of each sender. */
+  readonly latest: ReadonlyMap<string, number>;
 }
 
 /** Timers that are short enough to see faults noticed in a test. */
@@ -153,11 +155,12 @@ async function createTalker(
   const client = createClient(node.port);
   const second = client.io.socket(SECOND);
   const received: Entry[] = [];
-  const counts = new Map<string, number>();
+  const [counts, latest] = [new Map<string, number>(), new Map<string, number>()];
   for (const each of [client, second]) {
     each.on("n", (sender: string, n: number, content: unknown) => {
       received.push({ sender, n, digest: digestOf(content) });
       counts.set(sender, (counts.get(sender) ?? 0) + 1);
+      latest.set(sender, n);
     });
   }
   scope.after(async () => {
@@ -179,6 +182,7 @@ async function createTalker(
     told,
     received,
     counts,
+    latest,
   };
 }
 
@@ -291,20 +295,27 @@ export class Traffic {
     await this.settle(ms);
     // Whatever comes twice comes before what is sent now.
     this.emit();
-    await this.settle(ms);
+    await this.#still(ms, (talker, sender) => talker.latest.get(sender.uid));
     return this.history();
   }
 
   /** Waits until every receiver has got as many messages as were sent here, or nothing has come for a while. */
   async settle(ms = 30_000): Promise<void> {
+    // Others may talk, too.
+    await this.#still(ms, (talker, sender) => (talker.counts.get(sender.uid) ?? 0) - 1);
+  }
+
+  async #still(
+    ms: number,
+    reached: (talker: Talker, sender: Talker) => number | undefined,
+  ): Promise<void> {
     const end = performance.now() + ms;
     let before = -1;
     let since = performance.now();
     await until("the traffic has arrived", () => {
       const now = performance.now();
-      // Others may talk, too.
-      const isComplete = this.talkers.every(({ counts }) =>
-        this.talkers.every((sender) => (counts.get(sender.uid) ?? 0) >= this.sentBy(sender))
+      const isComplete = this.talkers.every((talker) =>
+        this.talkers.every((sender) => (reached(talker, sender) ?? -1) >= this.sentBy(sender) - 1)
       );
       if (isComplete) return true;
       const sum = this.talkers.reduce((total, { received }) => total + received.length, 0);

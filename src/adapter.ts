@@ -23,16 +23,25 @@ import { redacted, type RemoteSocketData } from "./handshake.ts";
 import { flagged, listed, selected, selection } from "./selection.ts";
 import { isForNobody } from "./wire/rooms.ts";
 import { hasFormOfSocketId, namespaceChannel, roomChannel } from "./wire/channel.ts";
+import { checkCount, checkEventName, RESERVED_SERVER_EVENTS } from "./wire/event.ts";
 import {
   argsOf,
-  countOf,
+  flagOf,
   MalformedMessage,
   type Message,
   MessageType,
+  requestIdOf,
   rooms,
+  timeoutOf,
+  timeoutValue,
 } from "./wire/message.ts";
 import { byteLength, encodeArgs, type Part } from "./wire/packet.ts";
-import { checkEventName, RESERVED_SERVER_EVENTS } from "./wire/plain.ts";
+
+/** How many broadcasts of those who are not known to be in the cluster may wait for acknowledgements, a namespace. */
+const MAX_ASKING_STRANGERS = 1_000;
+
+/** Milliseconds that they may wait. */
+const MAX_STRANGERS_PATIENCE_MS = 60_000;
 
 /** The slice of Socket.IO's `Namespace` that an adapter uses. */
 export interface AdapterNamespace {
@@ -47,6 +56,7 @@ interface InnerNamespace extends AdapterNamespace {
     readonly _parser: Parser;
   };
   readonly sockets: ReadonlyMap<string, { readonly acks: Map<number, unknown> }>;
+  listenerCount(event: string): number;
   _onServerSideEmit(args: unknown[]): void;
 }
 
@@ -63,6 +73,8 @@ export class NamespaceAdapter extends ClusterAdapter {
   readonly #encoder: PacketEncoder;
   readonly #route: Route = { receive: (uid, message) => this.#receive(uid, message) };
   #attached: Promise<void> | undefined;
+  /** How many broadcasts of strangers wait for acknowledgements. */
+  #asking = 0;
 
   /**
    * Called by Socket.IO, through what `pgAdapter()` returns.
@@ -169,7 +181,7 @@ export class NamespaceAdapter extends ClusterAdapter {
       this.#publish({
         type: MessageType.BROADCAST,
         requestId: this.#bus.acknowledgements.open(callbacks, timeout),
-        value: timeout,
+        value: timeoutValue(timeout),
         ...selection(opts),
         ...flagged(opts.flags),
         ...this.#parsed(),
@@ -306,7 +318,7 @@ export class NamespaceAdapter extends ClusterAdapter {
         return Adapter.prototype.disconnectSockets.call(
           this,
           selected(message),
-          message.value === true,
+          flagOf(message),
         );
       case MessageType.SERVER_SIDE_EMIT:
         return this.#receiveServerSideEmit(uid, message);
@@ -315,7 +327,7 @@ export class NamespaceAdapter extends ClusterAdapter {
           type: message.type as number,
           uid: requester(uid),
           nsp: this.#nsp.name,
-          data: { requestId: message.requestId ?? "", opts: listed(message) },
+          data: { requestId: requestIdOf(message), opts: listed(message) },
         } as ClusterMessage);
       default:
         throw new MalformedMessage(
@@ -447,25 +459,39 @@ export class NamespaceAdapter extends ClusterAdapter {
     }
   }
 
-  /** The data of a packet that came, decoded by the parser that encoded it. */
+  /**
+   * The data of a packet that came, decoded by the parser that encoded it.
+   *
+   * @throws MalformedMessage when it is no event that clients may get.
+   */
   #decode(message: Message): unknown[] {
-    const { parser, parts = [] } = message;
-    if (parser === this.#encoder.parserId) return this.#encoder.decode(this.#nsp.name, parts);
-    if (parser === undefined) return this.#encoder.decodeDefault(this.#nsp.name, parts);
-    throw new MalformedMessage(
-      `Cannot decode a packet of namespace "${this.#nsp.name}" as its sender uses another parser`,
-    );
+    const { parser, parts = [], trusted = false } = message;
+    const nsp = this.#nsp.name;
+    if (parser === this.#encoder.parserId) {
+      this.#encoder.check(nsp, parts, trusted);
+      return this.#encoder.decode(nsp, parts);
+    }
+    if (parser !== undefined) {
+      throw new MalformedMessage(
+        `Cannot decode a packet of namespace "${nsp}" as its sender uses another parser`,
+      );
+    }
+    return this.#encoder.decodeDefault(nsp, parts, trusted);
   }
 
   #deliver(message: Message): void {
-    const { parser, parts = [] } = message;
-    const packet: Packet = parser === this.#encoder.parserId
-      ? new ForwardedPacket(this.#nsp.name, parts as Part[], this.#encoder)
-      : { type: EVENT, nsp: this.#nsp.name, data: this.#decode(message) };
+    const { parser, parts = [], trusted = false } = message;
+    let packet: Packet;
+    if (parser === this.#encoder.parserId) {
+      this.#encoder.check(this.#nsp.name, parts, trusted);
+      packet = new ForwardedPacket(this.#nsp.name, parts as Part[], this.#encoder);
+    } else packet = { type: EVENT, nsp: this.#nsp.name, data: this.#decode(message) };
     Adapter.prototype.broadcast.call(this, packet, selected(message));
   }
 
   #deliverWithAck(uid: string | undefined, requestId: string, message: Message): void {
+    // All that can be wrong comes before anything is delivered.
+    const timeout = this.#patienceWith(message);
     // The base class gives it an id, under which each socket keeps the callback until its client answers.
     const packet: { type: number; data: unknown[]; id?: number } = {
       type: EVENT,
@@ -479,14 +505,35 @@ export class NamespaceAdapter extends ClusterAdapter {
     } as ClusterMessage);
     const { id } = packet;
     if (id === undefined) return;
+    const asked = message.trusted ? 0 : 1;
+    this.#asking += asked;
     this.#bus.acknowledgements.forgetLater(() => {
+      this.#asking -= asked;
       for (const socket of this.#nsp.sockets.values()) socket.acks.delete(id);
-    }, countOf(message));
+    }, timeout);
+  }
+
+  /** For how long sockets keep a callback for each client that does not answer: memory, which strangers get less of. */
+  #patienceWith(message: Message): number {
+    const timeout = timeoutOf(message);
+    if (message.trusted) return timeout;
+    if (this.#asking >= MAX_ASKING_STRANGERS) {
+      throw new MalformedMessage(
+        `Cannot ask clients for acknowledgements as ${MAX_ASKING_STRANGERS} broadcasts of strangers wait for theirs`,
+      );
+    }
+    return Math.min(timeout, MAX_STRANGERS_PATIENCE_MS);
   }
 
   #receiveServerSideEmit(uid: string | undefined, message: Message): void {
     const packet = argsOf(message);
-    checkEventName(packet[0], RESERVED_SERVER_EVENTS);
+    const [name] = packet;
+    checkEventName(name, RESERVED_SERVER_EVENTS);
+    if (!message.trusted) checkCount(packet);
+    // Without a listener Node's event emitters throw for this name, as if the application had.
+    if (name === "error" && this.#nsp.listenerCount(name) === 0) {
+      throw new MalformedMessage('Cannot deliver an event "error" as nobody listens to it');
+    }
     const { requestId } = message;
     if (requestId === undefined) return this.#nsp._onServerSideEmit(packet);
     this.onMessage({

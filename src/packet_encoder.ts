@@ -2,8 +2,10 @@
  * Encode once: the sender encodes a packet once, for its own clients and for the wire; a receiver forwards what came
  * to its clients and does not look into it, unless somebody asks for the data.
  */
+import { checkCount, checkEvent, checkEventName, RESERVED_EVENTS } from "./wire/event.ts";
+import { isTooDeep } from "./wire/nesting.ts";
 import { bytesOf, decodeEvent, type Part } from "./wire/packet.ts";
-import { MalformedMessage } from "./wire/message.ts";
+import { MalformedMessage, tooDeep } from "./wire/message.ts";
 import { sha256Hex } from "./wire/sha256.ts";
 import { toBase64 } from "./wire/base64.ts";
 
@@ -17,6 +19,9 @@ export interface Packet {
 
 /** Socket.IO's packet type of an event. */
 export const EVENT = 2;
+
+/** An event with binary, as the decoders of some parsers say. */
+const BINARY_EVENT = 5;
 
 /** What a Socket.IO parser is (`parser` of the server's options). */
 export interface Parser {
@@ -94,14 +99,50 @@ export class PacketEncoder {
   }
 
   /**
+   * Requires parts that came to be one event of a namespace, encoded by the parser of the server: what its decoder
+   * refuses, clients refuse, too, and hang up.
+   *
+   * @param isTrusted Whether a member of the cluster encoded them, so that they need not be decoded for that.
+   * @throws MalformedMessage when they are not.
+   */
+  check(nsp: string, parts: readonly Part[], isTrusted: boolean): void {
+    if (this.parserId === undefined) checkEvent(nsp, parts, isTrusted);
+    if (!isTrusted) checkPacket(nsp, this.#decode(nsp, parts));
+  }
+
+  /**
    * Decodes an event with the parser of the server.
    *
    * @throws MalformedMessage when the parser does not find exactly one event in the parts.
    */
   decode(nsp: string, parts: readonly Part[]): unknown[] {
+    const { data } = this.#decode(nsp, parts);
+    if (Array.isArray(data)) return data;
+    throw new MalformedMessage(`Cannot decode a packet of namespace "${nsp}" as it is no event`);
+  }
+
+  /**
+   * Decodes an event in the form of Socket.IO's default parser, whatever the parser of the server is.
+   *
+   * @throws MalformedMessage when it is none that clients may get.
+   */
+  decodeDefault(nsp: string, parts: readonly Part[], isTrusted: boolean): unknown[] {
+    checkEvent(nsp, parts, isTrusted);
+    let data: unknown[];
+    try {
+      data = decodeEvent(nsp, parts);
+    } catch (cause) {
+      throw new MalformedMessage(`Cannot decode a packet of namespace "${nsp}"`, { cause });
+    }
+    if (!isTrusted) checkCount(data);
+    return data;
+  }
+
+  /** What the parser of the server finds, whose word is all there is on what that is. */
+  #decode(nsp: string, parts: readonly Part[]): Partial<Record<keyof Packet, unknown>> {
     const decoder = new this.#parser.Decoder();
-    let data: unknown;
-    decoder.on("decoded", (packet) => data = packet.data);
+    const packets: unknown[] = [];
+    decoder.on("decoded", (packet) => packets.push(packet));
     try {
       for (const part of parts) decoder.add(part);
     } catch (cause) {
@@ -109,16 +150,23 @@ export class PacketEncoder {
     } finally {
       decoder.destroy?.();
     }
-    if (!Array.isArray(data)) {
-      throw new MalformedMessage(`Cannot decode a packet of namespace "${nsp}" as it is no event`);
-    }
-    return data;
+    const [packet] = packets;
+    if (packets.length === 1 && packet !== null && typeof packet === "object") return packet;
+    throw new MalformedMessage(`Cannot decode a packet of namespace "${nsp}" as it is no packet`);
   }
+}
 
-  /** Decodes an event in the form of Socket.IO's default parser, whatever the parser of the server is. */
-  decodeDefault(nsp: string, parts: readonly Part[]): unknown[] {
-    return this.parserId === undefined ? this.decode(nsp, parts) : decodeEvent(nsp, parts);
+function checkPacket(nsp: string, packet: Partial<Record<keyof Packet, unknown>>): void {
+  const { type, data, id } = packet;
+  const isEvent = (type === EVENT || type === BINARY_EVENT) && Array.isArray(data);
+  if (!isEvent || packet.nsp !== nsp || id !== undefined) {
+    throw new MalformedMessage(
+      `Cannot read a packet of namespace "${nsp}" as it is no event of it`,
+    );
   }
+  checkEventName(data[0], RESERVED_EVENTS);
+  checkCount(data);
+  if (isTooDeep(data)) throw tooDeep();
 }
 
 /** What a probe looks like tells parsers apart: their classes have no names that mean anything. */

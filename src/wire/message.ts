@@ -9,8 +9,9 @@
  * way has to look into. Lengths count UTF-16 code units, the unit of JavaScript's strings.
  */
 import { fromBase64, toBase64 } from "./base64.ts";
+import { isJsonTooDeep, MAX_NESTING } from "./nesting.ts";
 import { decodeArgs, type Part } from "./packet.ts";
-import { isRoom, type Room } from "./rooms.ts";
+import { isRoom, MAX_NAME_LENGTH, MAX_ROOMS, type Room } from "./rooms.ts";
 import { isPlainText } from "./utf8.ts";
 
 export type { Room };
@@ -71,7 +72,10 @@ export interface Message {
   value?: unknown;
   /** The encoded packet or arguments. */
   parts?: readonly Part[];
-  /** Whether it came from a process of the cluster itself, and not from somebody in its name. Never on the wire. */
+  /**
+   * Whether the sender is known to be a member of the cluster, whose parts need no second look. It is never on the wire:
+   * who receives a frame judges by the frame.
+   */
   trusted?: boolean;
 }
 
@@ -92,6 +96,15 @@ interface Header {
 export class MalformedMessage extends Error {
   override readonly name: string = "MalformedMessage";
 }
+
+/** The most parts of a record: a list of sockets has one for each binary value in their data. */
+const MAX_PARTS = 100_000;
+
+/** More than a payload has: a text of that length is one record that came in chunks. */
+const LONGER_THAN_PAYLOAD = 8_000;
+
+/** The most milliseconds that a timer takes. */
+const MAX_TIMEOUT = 2 ** 31 - 1;
 
 /** The most that a record may have for packets of so many bytes: binary grows by a third, and rooms come before it. */
 export function maxRecordLength(maxPayload: number): number {
@@ -146,6 +159,10 @@ export function* decodeMessages(text: string): Generator<() => Message, void, un
     const bodyAt = semicolon + 1 + headLength;
     const end = bodyAt + bodyLength;
     if (end > text.length) throw new MalformedMessage("Cannot read a record as it is cut short");
+    // Otherwise one message could hold millions of records, each of which costs an error.
+    if (text.length >= LONGER_THAN_PAYLOAD && end - at < text.length) {
+      throw new MalformedMessage("Cannot read a record as chunks hold more than one");
+    }
     yield () => decodeRecord(text.slice(semicolon + 1, bodyAt), text.slice(bodyAt, end));
     at = end;
   }
@@ -168,12 +185,12 @@ function decodeRecord(head: string, body: string): Message {
     );
   }
   const message: Message = { type: t as MessageType };
-  if (n !== undefined) message.nsp = text(n, "namespace");
+  if (n !== undefined) message.nsp = namespace(n);
   if (r !== undefined) message.rooms = rooms(r);
   if (x !== undefined) message.except = rooms(x);
   if (f !== undefined) message.flags = flags(f);
-  if (q !== undefined) message.requestId = text(q, "request id");
-  if (e !== undefined) message.parser = text(e, "parser");
+  if (q !== undefined) message.requestId = matching(q, "request id", /^[0-9a-z]{1,32}$/);
+  if (e !== undefined) message.parser = matching(e, "parser", /^[0-9a-f]{8}$/);
   if (v !== undefined) message.value = v;
   if (p !== undefined) message.parts = decodeParts(p, body);
   else if (body !== "") message.parts = [body];
@@ -181,21 +198,50 @@ function decodeRecord(head: string, body: string): Message {
 }
 
 function decodeParts(forms: unknown, body: string): Part[] {
-  if (typeof forms !== "string" || !/^(?:[tbj]\d{1,10})+$/.test(forms)) {
-    throw new MalformedMessage("Cannot read a record as its parts have no form and length");
-  }
   const parts: Part[] = [];
   let at = 0;
-  for (const [, form, length] of forms.matchAll(/([tbj])(\d+)/g)) {
-    const end = at + Number(length);
+  for (const { form, length } of formsIn(forms)) {
+    const end = at + length;
     if (end > body.length) {
       throw new MalformedMessage("Cannot read a record as a part is cut short");
     }
     const piece = body.slice(at, end);
-    parts.push(form === "t" ? piece : form === "b" ? fromBase64(piece) : quoted(piece));
+    parts.push(form === "t" ? piece : form === "b" ? binary(piece) : quoted(piece));
     at = end;
   }
+  if (at < body.length) {
+    throw new MalformedMessage("Cannot read a record as its body is longer than its parts");
+  }
   return parts;
+}
+
+/** Form by form: an expression for all of them would overflow the stack where there are many. */
+function* formsIn(forms: unknown): Generator<{ form: string; length: number }, void, undefined> {
+  const all = text(forms, "parts' forms");
+  const next = /([tbj])(\d{1,10})/y;
+  for (let count = 0; next.lastIndex < all.length || count === 0; count++) {
+    const match = count < MAX_PARTS ? next.exec(all) : null;
+    if (match === null) {
+      throw new MalformedMessage(
+        "Cannot read a record as its parts have no form and length, or are too many",
+      );
+    }
+    yield { form: match[1]!, length: Number(match[2]) };
+  }
+}
+
+/** Requires base64. */
+export function binary(base64: string): Uint8Array {
+  const padding = base64.endsWith("==") ? 2 : base64.endsWith("=") ? 1 : 0;
+  let bytes: Uint8Array | undefined;
+  try {
+    bytes = fromBase64(base64);
+  } catch (cause) {
+    throw new MalformedMessage("Cannot read binary as it is no base64", { cause });
+  }
+  // Some decoders skip what is no base64, or stop there.
+  if (bytes.length === Math.floor((base64.length - padding) * 3 / 4)) return bytes;
+  throw new MalformedMessage("Cannot read binary as it is no base64");
 }
 
 function quoted(json: string): string {
@@ -208,10 +254,16 @@ function quoted(json: string): string {
   }
 }
 
-/** The arguments in the body of a message. */
-export function argsOf(message: Message): unknown[] {
+/**
+ * The arguments in the body of a message.
+ *
+ * @throws MalformedMessage when they cannot be read, or when a stranger nested them too deeply.
+ */
+export function argsOf({ parts = [], trusted = false }: Message): unknown[] {
+  const [json] = parts;
+  if (!trusted && typeof json === "string" && isJsonTooDeep(json)) throw tooDeep();
   try {
-    return decodeArgs(message.parts ?? []);
+    return decodeArgs(parts);
   } catch (cause) {
     throw new MalformedMessage("Cannot read a message as its arguments are malformed", { cause });
   }
@@ -223,8 +275,42 @@ export function countOf({ value }: Message): number {
   throw new MalformedMessage("Cannot read a message as its count is no whole number");
 }
 
+/** A timeout of an application as it travels: they may be infinite, or fractions. */
+export function timeoutValue(ms: number): number {
+  return Math.max(0, Math.min(Math.ceil(ms), MAX_TIMEOUT)) || 0;
+}
+
+/** The milliseconds that are the value of a message. */
+export function timeoutOf({ value }: Message): number {
+  if (Number.isInteger(value) && (value as number) >= 0 && (value as number) <= MAX_TIMEOUT) {
+    return value as number;
+  }
+  throw new MalformedMessage("Cannot read a message as its timeout is no time in milliseconds");
+}
+
+/** The yes or no that is the value of a message. */
+export function flagOf({ value }: Message): boolean {
+  if (typeof value === "boolean") return value;
+  throw new MalformedMessage("Cannot read a message as its value is no boolean");
+}
+
+/** The id of a request, for one that has to have it. */
+export function requestIdOf({ requestId }: Message): string {
+  if (requestId !== undefined) return requestId;
+  throw new MalformedMessage("Cannot read a request as it has no id");
+}
+
+/** The error for what is nested too deeply. */
+export function tooDeep(): MalformedMessage {
+  return new MalformedMessage(
+    `Cannot read a message as it is nested more deeply than ${MAX_NESTING} levels`,
+  );
+}
+
 /** Reads a JSON object. */
 export function parseObject(json: string): Record<string, unknown> {
+  // Millions of levels take seconds to read.
+  if (isJsonTooDeep(json)) throw tooDeep();
   let value: unknown;
   try {
     value = JSON.parse(json);
@@ -245,17 +331,42 @@ export function text(value: unknown, what: string): string {
   return value;
 }
 
+/** Requires the name of a namespace. */
+export function namespace(value: unknown): string {
+  const name = text(value, "namespace");
+  if (name.length <= MAX_NAME_LENGTH) return name;
+  throw new MalformedMessage(
+    `Cannot read a message as its namespace has ${name.length} characters, more than ${MAX_NAME_LENGTH}`,
+  );
+}
+
 /** Requires an array of rooms. */
 export function rooms(value: unknown): Room[] {
   if (!Array.isArray(value) || !value.every(isRoom)) {
     throw new MalformedMessage("Cannot read a message as its rooms are no array of names");
   }
+  if (value.length > MAX_ROOMS) {
+    throw new MalformedMessage(
+      `Cannot read a message as it has ${value.length} rooms, more than ${MAX_ROOMS}`,
+    );
+  }
+  if (value.some((room: Room) => typeof room === "string" && room.length > MAX_NAME_LENGTH)) {
+    throw new MalformedMessage(
+      `Cannot read a message as a room has more than ${MAX_NAME_LENGTH} characters`,
+    );
+  }
   return value as Room[];
+}
+
+function matching(value: unknown, what: string, pattern: RegExp): string {
+  const given = text(value, what);
+  if (pattern.test(given)) return given;
+  throw new MalformedMessage(`Cannot read a message as its ${what} does not have the right form`);
 }
 
 /** Requires flags; unknown ones are left out. */
 export function flags(value: unknown): Flags {
-  if (value === null || typeof value !== "object") {
+  if (value === null || typeof value !== "object" || Array.isArray(value)) {
     throw new MalformedMessage("Cannot read a message as its flags are no object");
   }
   const result: Flags = {};

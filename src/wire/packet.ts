@@ -42,32 +42,43 @@ function encode(args: readonly unknown[], wraps: boolean): Part[] {
  * @throws SyntaxError when the text is no JSON array or a placeholder has no attachment.
  */
 export function decodeArgs(parts: readonly Part[]): unknown[] {
+  return decode(parts, true);
+}
+
+function decode(parts: readonly Part[], wraps: boolean): unknown[] {
   const [text, ...attachments] = parts;
   const args: unknown = typeof text === "string" ? JSON.parse(text) : undefined;
   if (!Array.isArray(args)) {
     throw new SyntaxError("Cannot decode arguments as they are no JSON array");
   }
-  return attachments.length === 0 ? args : withAttachments(args, attachments) as unknown[];
+  return attachments.length === 0 ? args : withAttachments(args, attachments, wraps) as unknown[];
 }
 
 /** Encodes an event as Socket.IO's default parser does: what is sent to clients as it is. */
 export function encodeEvent(nsp: string, args: readonly unknown[]): Part[] {
   // Clients read it with Socket.IO's own decoder, which knows of no wrapping.
   const [json, ...attachments] = encode(args, false) as [string, ...Uint8Array[]];
-  const type = attachments.length === 0 ? EVENT : `${BINARY_EVENT}${attachments.length}-`;
-  return [`${type}${nsp === "/" ? "" : `${nsp},`}${json}`, ...attachments];
+  return [`${eventStart(nsp, attachments.length)}${json}`, ...attachments];
 }
 
-/** Decodes an event in the form of Socket.IO's default parser, for a server that has another one. */
+/** What stands before the arguments of an event that has no id. */
+export function eventStart(nsp: string, attachments: number): string {
+  const type = attachments === 0 ? EVENT : `${BINARY_EVENT}${attachments}-`;
+  return nsp === "/" ? type : `${type}${nsp},`;
+}
+
+/**
+ * Decodes an event in the form of Socket.IO's default parser.
+ *
+ * @throws SyntaxError when it is none of this namespace, or a placeholder has no attachment.
+ */
 export function decodeEvent(nsp: string, parts: readonly Part[]): unknown[] {
   const [text, ...attachments] = parts;
-  if (typeof text !== "string") throw new SyntaxError("Cannot decode an event as it is binary");
-  const head = text.startsWith(EVENT) ? EVENT : `${BINARY_EVENT}${attachments.length}-`;
-  const start = head + (nsp === "/" ? "" : `${nsp},`);
-  if (!text.startsWith(start)) {
+  const start = eventStart(nsp, attachments.length);
+  if (typeof text !== "string" || !text.startsWith(start)) {
     throw new SyntaxError(`Cannot decode an event as it does not start with "${start}"`);
   }
-  return decodeArgs([text.slice(start.length), ...attachments]);
+  return decode([text.slice(start.length), ...attachments], false);
 }
 
 function isBinary(value: object): value is ArrayBuffer | ArrayBufferView {
@@ -116,13 +127,13 @@ function isPlaceholder(value: object): boolean {
   return "_placeholder" in value && value._placeholder === true;
 }
 
-function withAttachments(value: unknown, attachments: readonly Part[]): unknown {
+function withAttachments(value: unknown, attachments: readonly Part[], wraps: boolean): unknown {
   if (value === null || typeof value !== "object") return value;
-  if (Array.isArray(value)) return value.map((item) => withAttachments(item, attachments));
+  if (Array.isArray(value)) return value.map((item) => withAttachments(item, attachments, wraps));
   if (isPlaceholder(value)) {
     const { num, value: wrapped } = value as { num?: unknown; value?: unknown };
-    if (num === WRAPPED && wrapped !== null && typeof wrapped === "object") {
-      return propertiesWithAttachments(wrapped, attachments);
+    if (wraps && num === WRAPPED && wrapped !== null && typeof wrapped === "object") {
+      return propertiesWithAttachments(wrapped, attachments, wraps);
     }
     const attachment = typeof num === "number" ? attachments[num] : undefined;
     if (attachment === undefined) {
@@ -130,11 +141,16 @@ function withAttachments(value: unknown, attachments: readonly Part[]): unknown 
     }
     return attachment;
   }
-  return propertiesWithAttachments(value, attachments);
+  return propertiesWithAttachments(value, attachments, wraps);
 }
 
-function propertiesWithAttachments(value: object, attachments: readonly Part[]): unknown {
+/** Defines the properties, so that one named `__proto__` is one, and not the prototype. */
+function propertiesWithAttachments(
+  value: object,
+  attachments: readonly Part[],
+  wraps: boolean,
+): unknown {
   return Object.fromEntries(
-    Object.entries(value).map(([key, item]) => [key, withAttachments(item, attachments)]),
+    Object.entries(value).map(([key, item]) => [key, withAttachments(item, attachments, wraps)]),
   );
 }

@@ -5,12 +5,14 @@
  * NOTIFY "socket.io:/", '{"emit":["hello",{"a":1}],"to":["news"],"except":["muted"]}';
  * ```
  */
-import { fromBase64 } from "./base64.ts";
+import { checkCount, checkEventName, RESERVED_EVENTS, RESERVED_SERVER_EVENTS } from "./event.ts";
 import {
+  binary,
   flags,
   MalformedMessage,
   type Message,
   MessageType,
+  namespace,
   parseObject,
   type Room,
   rooms,
@@ -18,22 +20,7 @@ import {
 } from "./message.ts";
 import { decodeArgs, encodeArgs, encodeEvent } from "./packet.ts";
 
-/** Names that Socket.IO keeps for itself: https://socket.io/docs/v4/emit-cheatsheet/#reserved-events */
-export const RESERVED_EVENTS: ReadonlySet<unknown> = new Set([
-  "connect",
-  "connect_error",
-  "disconnect",
-  "disconnecting",
-  "newListener",
-  "removeListener",
-]);
-
-/** Names that `serverSideEmit` refuses. */
-export const RESERVED_SERVER_EVENTS: ReadonlySet<unknown> = new Set([
-  "connect",
-  "connection",
-  "new_namespace",
-]);
+export { checkEventName, RESERVED_EVENTS, RESERVED_SERVER_EVENTS };
 
 const VERBS = [
   "emit",
@@ -76,7 +63,7 @@ export function decodePlain(payload: string, channel: { nsp: string; room?: Room
       }: it has ${verbs.length}`,
     );
   }
-  const nsp = given.nsp === undefined ? channel.nsp : text(given.nsp, "nsp");
+  const nsp = given.nsp === undefined ? channel.nsp : namespace(given.nsp);
   const message: Message = {
     type: MessageType.BROADCAST,
     nsp,
@@ -125,28 +112,19 @@ function event(args: unknown, attachments: unknown, reserved: ReadonlySet<unknow
     );
   }
   checkEventName(args[0], reserved);
+  checkCount(args);
   if (attachments === undefined) return args;
   if (!Array.isArray(attachments)) {
     throw new MalformedMessage(
       "Cannot read a plain message as its attachments are no array of base64",
     );
   }
-  const binary = attachments.map((attachment) => fromBase64(text(attachment, "attachment")));
-  return decodeArgs([JSON.stringify(args), ...binary]);
-}
-
-/**
- * Requires the name of an event that applications may use.
- *
- * @throws MalformedMessage when it is none.
- */
-export function checkEventName(name: unknown, reserved: ReadonlySet<unknown>): void {
-  if (typeof name !== "string" && typeof name !== "number") {
-    throw new MalformedMessage(
-      `Cannot read a message as its event is no name: it is ${typeof name}`,
-    );
-  }
-  if (reserved.has(name)) {
-    throw new MalformedMessage(`Cannot read a message as its event "${name}" is reserved`);
+  const given = attachments.map((attachment) => binary(text(attachment, "attachment")));
+  try {
+    return decodeArgs([JSON.stringify(args), ...given]);
+  } catch (cause) {
+    throw new MalformedMessage("Cannot read a plain message as an attachment is missing", {
+      cause,
+    });
   }
 }

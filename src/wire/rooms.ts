@@ -5,6 +5,12 @@
 /** A room; Socket.IO's users pass numbers, too, and a number stays one. */
 export type Room = string | number;
 
+/** The most rooms that one message may name; applications pass the rooms of thousands of users. */
+export const MAX_ROOMS = 100_000;
+
+/** The longest name of a room or a namespace, in UTF-16 code units; they may come from clients. */
+export const MAX_NAME_LENGTH = 16_384;
+
 /** A room that nobody is in. */
 const NOBODY = "\0nobody";
 

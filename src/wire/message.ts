@@ -233,6 +233,7 @@ function* formsIn(forms: unknown): Generator<{ form: string; length: number }, v
 /** Requires base64. */
 export function binary(base64: string): Uint8Array {
   const padding = base64.endsWith("==") ? 2 : base64.endsWith("=") ? 1 : 0;
+  const digits = base64.length - padding;
   let bytes: Uint8Array | undefined;
   try {
     bytes = fromBase64(base64);
@@ -240,7 +241,7 @@ export function binary(base64: string): Uint8Array {
     throw new MalformedMessage("Cannot read binary as it is no base64", { cause });
   }
   // Some decoders skip what is no base64, or stop there.
-  if (bytes.length === Math.floor((base64.length - padding) * 3 / 4)) return bytes;
+  if (bytes.length === Math.floor(digits * 3 / 4) && digits % 4 !== 1) return bytes;
   throw new MalformedMessage("Cannot read binary as it is no base64");
 }
 

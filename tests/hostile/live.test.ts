@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import process from "node:process";
 import type { Sql } from "postgres";
 import type { PgAdapterError } from "../../mod.ts";
+import { type Packet, PacketEncoder, type Parser } from "../../src/packet_encoder.ts";
+import { toBase64 } from "../../src/wire/base64.ts";
 import { MAX_BODY_BYTES } from "../../src/wire/frame.ts";
 import { isPlainText, utf8Length } from "../../src/wire/utf8.ts";
 import { mutated } from "../fuzz/hostile.ts";
@@ -294,6 +296,51 @@ test("acknowledgements that strangers wait for are bounded, and those of the clu
 function acksOf(cluster: Cluster, client: number): number {
   return (cluster.socket(client) as unknown as { acks: Map<number, unknown> }).acks.size;
 }
+
+test("packets of another parser are looked into before clients get them", async (t) => {
+  const { default: parser } = await import("socket.io-msgpack-parser") as unknown as {
+    default: Parser;
+  };
+  const { cluster, errors, sql, malformed, check } = await setUp(t, {
+    server: { parser },
+    client: { parser },
+  });
+  const encoder = new parser.Encoder();
+  const { parserId } = new PacketEncoder(parser, encoder);
+  const packet = (packet: object) => {
+    const [bytes] = encoder.encode(packet as Packet) as [Uint8Array];
+    const base64 = toBase64(bytes);
+    return frame(record({ t: 3, ...NSP, e: parserId, p: `b${base64.length}` }, base64));
+  };
+  const nested = JSON.parse(`["bad",${deep(1_500)}]`) as unknown[];
+  const refused = [
+    packet({ type: 1, nsp: "/" }),
+    packet({ type: 4, nsp: "/", data: { message: "bad" } }),
+    packet({ type: 2, nsp: "/", data: ["disconnect"] }),
+    packet({ type: 2, nsp: "/", data: [] }),
+    packet({ type: 2, nsp: "/", data: [{}] }),
+    packet({ type: 2, nsp: "/other", data: ["bad"] }),
+    packet({ type: 2, nsp: "/", data: ["bad"], id: 1 }),
+    packet({ type: 2, nsp: "/", data: nested }),
+    packet({ type: 99, nsp: "/", data: ["bad"] }),
+    frame(record({ t: 3, ...NSP, e: parserId, p: "b4" }, "AAAA")),
+    frame(record({ t: 3, ...NSP, e: parserId }, '2["bad"]')),
+    frame(record({ t: 3, ...NSP }, '2["connect"]')),
+    frame(record({ t: 3, ...NSP }, "2[")),
+    frame(record({ t: 3, ...NSP, p: "t40b4" }, '51-["bad",{"_placeholder":true,"num":1}]AAAA')),
+  ];
+  const fine = packet({ type: 2, nsp: "/", data: ["fine", new Uint8Array(2)] });
+  await notify(sql, cluster, [...refused, fine]);
+  await check();
+  assert.deepEqual(malformed(), Array(3).fill(refused.length));
+  for (const i of [0, 1, 2]) {
+    assert.deepEqual(new Set(cluster.inbox(i).events), new Set(["fine", "later"]));
+  }
+  for (const list of errors) {
+    assert.deepEqual([...new Set(list.map(({ code }) => code))], ["MALFORMED_MESSAGE"]);
+  }
+  cluster.errors.length = 0;
+});
 
 /** What the cluster said of all that it can say, but for what is to disconnect sockets or move them. */
 async function captured(

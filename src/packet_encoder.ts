@@ -106,8 +106,13 @@ export class PacketEncoder {
    * @throws MalformedMessage when they are not.
    */
   check(nsp: string, parts: readonly Part[], isTrusted: boolean): void {
-    if (this.parserId === undefined) checkEvent(nsp, parts, isTrusted);
-    if (!isTrusted) checkPacket(nsp, this.#decode(nsp, parts));
+    const isDefault = this.parserId === undefined;
+    if (isDefault) checkEvent(nsp, parts, isTrusted);
+    if (isTrusted) return;
+    const packet = this.#decode(nsp, parts);
+    checkPacket(nsp, packet);
+    // JSON was looked through before it was read.
+    if (!isDefault && isTooDeep(packet.data)) throw tooDeep();
   }
 
   /**
@@ -166,7 +171,6 @@ function checkPacket(nsp: string, packet: Partial<Record<keyof Packet, unknown>>
   }
   checkEventName(data[0], RESERVED_EVENTS);
   checkCount(data);
-  if (isTooDeep(data)) throw tooDeep();
 }
 
 /** What a probe looks like tells parsers apart: their classes have no names that mean anything. */

@@ -103,6 +103,9 @@ const MAX_PARTS = 100_000;
 /** More than a payload has: a text of that length is one record that came in chunks. */
 const LONGER_THAN_PAYLOAD = 8_000;
 
+/** How many records of a frame may be malformed before the rest of it is not looked at: each costs an error. */
+const MAX_UNREADABLE = 32;
+
 /** The most milliseconds that a timer takes. */
 const MAX_TIMEOUT = 2 ** 31 - 1;
 
@@ -148,9 +151,11 @@ export function encodeMessage(message: Message): string {
  * take its neighbours with it.
  *
  * @returns Functions that decode one record each, or throw MalformedMessage.
- * @throws MalformedMessage where a record has no end; those before it have been yielded.
+ * @throws MalformedMessage where a record has no end, and after too many that could not be read; those before have been
+ * yielded.
  */
 export function* decodeMessages(text: string): Generator<() => Message, void, undefined> {
+  let unreadable = 0;
   for (let at = 0; at < text.length;) {
     const comma = text.indexOf(",", at);
     const semicolon = text.indexOf(";", comma);
@@ -163,8 +168,20 @@ export function* decodeMessages(text: string): Generator<() => Message, void, un
     if (text.length >= LONGER_THAN_PAYLOAD && end - at < text.length) {
       throw new MalformedMessage("Cannot read a record as chunks hold more than one");
     }
-    yield () => decodeRecord(text.slice(semicolon + 1, bodyAt), text.slice(bodyAt, end));
+    yield () => {
+      try {
+        return decodeRecord(text.slice(semicolon + 1, bodyAt), text.slice(bodyAt, end));
+      } catch (fault) {
+        unreadable++;
+        throw fault;
+      }
+    };
     at = end;
+    if (unreadable >= MAX_UNREADABLE && at < text.length) {
+      throw new MalformedMessage(
+        `Cannot read the rest of a frame as ${unreadable} of its records could not be read`,
+      );
+    }
   }
 }
 

@@ -221,6 +221,13 @@ for (const [what, parts] of Object.entries(STRANGE)) {
   });
 }
 
+test("a wrapped placeholder, which clients do not know, is none of an event for them", () => {
+  const parts = STRANGE["a placeholder that is wrapped"]!;
+  for (const isTrusted of [false, true]) {
+    assert.throws(() => msgpackEncoder.decodeDefault("/", parts, isTrusted), MalformedMessage);
+  }
+});
+
 test("events that are fine are let through, odd as they may be", () => {
   const events: unknown[][] = [
     ["a"],
@@ -247,9 +254,9 @@ test("events that are fine are let through, odd as they may be", () => {
 test("a record of millions of records, parts, rooms or levels is refused soon", () => {
   const of = (header: string, body = "") => `${header.length},${body.length};${header}${body}`;
   const start = performance.now();
+  assert.throws(() => [...decodeMessages(of('{"t":13}').repeat(1_000_000))], MalformedMessage);
   for (
     const record of [
-      "1,0;x".repeat(1_000_000),
       of(`{"t":3,"p":"${"t0".repeat(2_000_000)}"}`),
       of(`{"t":3,"r":[${"1,".repeat(500_000)}1]}`),
       of(`{"t":4,"v":${"[".repeat(5_000_000)}`),
@@ -259,6 +266,21 @@ test("a record of millions of records, parts, rooms or levels is refused soon", 
     assert.throws(() => [...decodeMessages(record)].map((decode) => decode()), MalformedMessage);
   }
   assert.ok(performance.now() - start < 2_000, `${performance.now() - start} ms`);
+});
+
+test("a frame full of records that cannot be read is left after some, one with a few is not", () => {
+  const count = (text: string) => {
+    let read = 0;
+    let failed = 0;
+    try {
+      for (const decode of decodeMessages(text)) attempt(decode) === undefined ? failed++ : read++;
+    } catch (fault) {
+      assert.ok(fault instanceof MalformedMessage);
+    }
+    return { read, failed };
+  };
+  assert.deepEqual(count("1,0;x".repeat(1_500)), { read: 0, failed: 32 });
+  assert.deepEqual(count('1,0;x8,0;{"t":13}'.repeat(20)), { read: 20, failed: 20 });
 });
 
 test("nothing is added to what every object inherits", () => {

@@ -7,29 +7,44 @@ import { test } from "../support/test.ts";
 import { anyFrame, anyPlain, CORPUS, mutated } from "./hostile.ts";
 import { fuzz, inherited, type Random } from "./random.ts";
 
+/** A sender that is not among those of the fuzzer. */
+const GOOD = "e".repeat(16);
+
 /** All that is known here of how an inbox is made and fed. */
 function createInbox() {
   const seen: Message[] = [];
   const errors: Error[] = [];
-  const inbox = new Inbox("f".repeat(16), 10_000, {
-    message: (_uid, message) => seen.push(message),
-    echo: () => {},
-    error: (error) => errors.push(error),
-  });
+  const inbox = new Inbox(
+    "f".repeat(16),
+    { maxPayload: 10_000, replayWindow: 30_000 },
+    undefined,
+    {
+      message: (_uid, message) => seen.push(message),
+      isEchoWanted: () => true,
+      echo: () => {},
+      heard: () => {},
+      isMember: (uid) => uid === GOOD,
+      left: () => {},
+      asked: () => {},
+      ask: () => {},
+      gap: () => {},
+      error: (error) => errors.push(error),
+    },
+  );
   return {
     seen,
     errors,
-    receive: (payload: string) => inbox.receive(payload, { nsp: "/" }),
+    receive: (payload: string) => inbox.receive("any", payload, { nsp: "/" }),
     sweep: () => inbox.sweep(),
     malformed: () => inbox.stats.malformed,
   };
 }
 
-/** A frame of a sender that is not among those of the fuzzer. */
+/** A frame that is well-formed. */
 function good(sequence: number): string {
   const record = encodeMessage({ type: MessageType.DISCONNECT_SOCKETS, nsp: "/", value: sequence });
   return encodeFrame(
-    { kind: "r", uid: "e".repeat(16), sequence, previous: sequence - 1 },
+    { kind: "r", uid: GOOD, sequence, previous: sequence - 1 },
     record,
   );
 }

@@ -116,8 +116,10 @@ export class Inbox {
   readonly #replayWindow: number;
   readonly #events: InboxEvents;
   readonly #complaints: Complaints;
-  /** Processes, and emitters without an order, by their uid, in the order of use. */
+  /** Processes by their uid, in the order of use. */
   readonly #senders: Map<string, { sender: Sender; assembly: Assembly }> = new Map();
+  /** Emitters, which have no order over all that they send: several connections of a pool may share one. */
+  readonly #emitters: Map<string, Assembly> = new Map();
   /** How many characters of unfinished records there are. */
   #assembling = 0;
   #waits = 0;
@@ -265,11 +267,11 @@ export class Inbox {
   /** Gives up what does not come. Called now and then. */
   sweep(): void {
     const now = performance.now();
+    for (const assembly of this.#emitters.values()) {
+      if (isOver(assembly, now - EMITTERS_ASSEMBLY_MS)) this.#giveUp(assembly);
+    }
     for (const { sender, assembly } of this.#senders.values()) {
-      const patience = this.#events.isMember(sender.uid) ? ASSEMBLY_MS : EMITTERS_ASSEMBLY_MS;
-      if (assembly.since !== undefined && assembly.since < now - patience) {
-        this.#giveUp(sender.uid, assembly);
-      }
+      if (isOver(assembly, now - ASSEMBLY_MS)) this.#giveUp(assembly, sender.uid);
       const limit = sender.isLeaving ? LAST_ANSWER_MS : ANSWER_MS;
       for (const wait of [...sender.waits]) {
         if (wait.asked === undefined) continue;
@@ -338,14 +340,15 @@ export class Inbox {
     const { uid, kind, sequence } = frame;
     this.#events.heard(uid);
     if (kind === "p") return;
-    // Emitters have no order over all that they send: several connections of a pool may share one.
     if (frame.previous === undefined) {
       if (kind !== "r" && kind !== "c") {
         throw new MalformedMessage(`Cannot read a frame of kind "${kind}" without its predecessor`);
       }
-      return this.#deliverFrame(this.#senderOf(uid).assembly, frame, false);
+      const assembly = used(this.#emitters, uid, () => new Assembly(), MAX_SENDERS, this.#forget);
+      return this.#deliverFrame(assembly, frame, false);
     }
-    const { sender } = this.#senderOf(uid);
+    const { sender } = used(this.#senders, uid, () => this.#meet(uid), MAX_SENDERS, this.#forget);
+    if (kind !== "b") sender.isLeaving = false;
     // What is about frames does not wait for frames: two that ask each other would wait for ever.
     if (!sender.hasSeen(sequence)) {
       if (kind === "q") this.#events.asked(uid, decodeAsk(frame.body));
@@ -371,12 +374,13 @@ export class Inbox {
   /** The next frame in order. */
   #deliverFrame(assembly: Assembly, frame: Frame, isTrusted: boolean): void {
     const { uid, kind, chunk, body } = frame;
+    const sender = frame.previous === undefined ? undefined : uid;
     if (frame.isRepeat) this.#stats.repaired++;
     if (kind === "b") return this.#events.left(uid);
     let records: string | undefined = body;
     if (chunk !== undefined) records = this.#assemble(assembly, frame, chunk);
     else if (kind !== "r") return;
-    else if (assembly.since !== undefined) this.#giveUp(uid, assembly);
+    else if (assembly.since !== undefined) this.#giveUp(assembly, sender);
     if (records === undefined) return;
     try {
       for (const decode of decodeMessages(records)) {
@@ -407,7 +411,7 @@ export class Inbox {
 
   #assemble(
     assembly: Assembly,
-    { uid, sequence, body }: Frame,
+    { uid, sequence, previous, body }: Frame,
     chunk: NonNullable<Frame["chunk"]>,
   ): string | undefined {
     const { index, count } = chunk;
@@ -422,7 +426,9 @@ export class Inbox {
     }
     // What was begun is not finished, or (who starts to listen in the middle of a record) never began here.
     if (!assembly.continues(chunk, sequence)) {
-      if (assembly.since !== undefined) this.#giveUp(uid, assembly);
+      if (assembly.since !== undefined) {
+        this.#giveUp(assembly, previous === undefined ? undefined : uid);
+      }
       if (index > 0 || count === 0) {
         this.#stats.incomplete++;
         return undefined;
@@ -435,20 +441,27 @@ export class Inbox {
     return record;
   }
 
-  /** A record will not come whole. */
-  #giveUp(uid: string, assembly: Assembly): void {
+  /**
+   * A record will not come whole.
+   *
+   * @param sender The process that sent it, where it was one that has an order.
+   */
+  #giveUp(assembly: Assembly, sender?: string): void {
     this.#stats.incomplete++;
     this.#assembling -= assembly.length;
     assembly.clear();
     // Who begins to listen in the middle of a record did not miss it; this one had begun here.
-    if (this.#events.isMember(uid)) this.#missed(uid, 1);
+    if (sender !== undefined && this.#events.isMember(sender)) this.#missed(sender, 1);
   }
 
   /** Records that are begun take memory: past the bound those of whom was silent for longest go. */
   #boundAssembling(): void {
     if (this.#assembling <= MAX_RECORDS_ASSEMBLING * this.#maxRecordLength) return;
+    for (const assembly of this.#emitters.values()) {
+      if (assembly.since !== undefined) return this.#giveUp(assembly);
+    }
     for (const { sender, assembly } of this.#senders.values()) {
-      if (assembly.since !== undefined) return this.#giveUp(sender.uid, assembly);
+      if (assembly.since !== undefined) return this.#giveUp(assembly, sender.uid);
     }
   }
 
@@ -462,16 +475,6 @@ export class Inbox {
     }
     if (sum <= MAX_HELD || most === undefined) return;
     for (const wait of [...most.waits]) this.#giveUpWait(most, wait);
-  }
-
-  #senderOf(uid: string): { sender: Sender; assembly: Assembly } {
-    let known = this.#senders.get(uid);
-    // Deleting first keeps the map in the order of use.
-    if (known === undefined) known = this.#meet(uid);
-    else this.#senders.delete(uid);
-    this.#senders.set(uid, known);
-    if (this.#senders.size > MAX_SENDERS) this.#forgetOldest();
-    return known;
   }
 
   #meet(uid: string): { sender: Sender; assembly: Assembly } {
@@ -496,11 +499,9 @@ export class Inbox {
     return { sender, assembly };
   }
 
-  #forgetOldest(): void {
-    const [uid, { assembly }] = this.#senders.entries().next().value!;
-    this.#assembling -= assembly.length;
-    this.#senders.delete(uid);
-  }
+  readonly #forget = (known: Assembly | { assembly: Assembly }): void => {
+    this.#assembling -= (known instanceof Assembly ? known : known.assembly).length;
+  };
 
   #unsigned(fault: Refused): void {
     const { message, fault: reason } = fault;
@@ -529,4 +530,28 @@ export class Inbox {
       excerpt(payload),
     );
   }
+}
+
+function isOver({ since }: Assembly, before: number): boolean {
+  return since !== undefined && since < before;
+}
+
+/** What is kept of whom is heard, made where there is none; past the bound whoever was silent for longest is forgotten. */
+function used<T>(
+  all: Map<string, T>,
+  uid: string,
+  make: () => T,
+  max: number,
+  forget: (forgotten: T) => void,
+): T {
+  const known = all.get(uid) ?? make();
+  // Deleting first keeps the map in the order of use.
+  all.delete(uid);
+  all.set(uid, known);
+  if (all.size > max) {
+    const [oldest, forgotten] = all.entries().next().value!;
+    all.delete(oldest);
+    forget(forgotten);
+  }
+  return known;
 }

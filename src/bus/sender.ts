@@ -6,7 +6,8 @@
  *
  * A sender counts its frames over all channels, and each says which one preceded it on its channel. So a frame whose
  * number is the next one is handed over whatever else is open; one that names a predecessor which never came shows that
- * something was missed; one whose predecessor is older than what came last was not sent by the process that it names.
+ * something was missed. Frames whose numbers do not fit each other are not all sent by the process that they name: it is
+ * asked then, too, and what it does not know of is passed over.
  */
 import type { Frame } from "../wire/frame.ts";
 
@@ -37,7 +38,7 @@ export interface SenderEvents {
   duplicate(): void;
   /** A frame that was missed came when it was too late to hand it over in order. */
   late(): void;
-  /** A frame that the process it names cannot have sent. */
+  /** A frame that the process it names cannot have sent, or before which one came that it cannot have sent. */
   forged(): void;
 }
 
@@ -45,6 +46,9 @@ interface Held {
   frame: Frame;
   isTrusted: boolean;
 }
+
+/** How much may be open at once because of what somebody sends in the name of others. */
+const MAX_WAITS = 16;
 
 /** How many of the last sequence numbers are known one by one: more than a statement holds, which may be sent again. */
 const RECENT = 512;
@@ -102,30 +106,35 @@ export class Sender {
   receive(channel: string, frame: Frame): void {
     const { sequence } = frame;
     if (frame.isRepeat) return this.#receiveRepeat(frame);
+    if (this.#held.has(sequence)) return this.#events.duplicate();
     if (sequence <= this.#top || sequence < this.#received) {
       // One that is sent again and was missed the first time was sent before its channel was listened to.
       if (frame.isResent || this.#isKnown(sequence)) return this.#events.duplicate();
-      // What comes from a sender comes in its order, so what claimed to be later was not sent by it.
-      this.#events.forged();
-      this.#forgetAfter(sequence);
-    } else if (this.#held.has(sequence)) return this.#events.duplicate();
+      // What comes from a sender comes in its order: either this or what claimed to be later was not sent by it.
+      this.#doubt(sequence - 1);
+      return this.#hold({ frame, isTrusted: false });
+    }
     const isFirst = this.#received === 0 && !this.isWaiting;
     const before = this.#last.get(channel);
     const { previous = 0 } = frame;
-    if (previous !== 0 && before !== undefined && previous < before) return this.#events.forged();
-    const isMissing = !isFirst && previous > (before ?? this.#received) &&
-      previous > this.#givenUp;
+    if (!isFirst && previous > (before ?? this.#received) && previous > this.#givenUp) {
+      if (!this.#isCovered(before === undefined)) {
+        this.#events.missed(this.wait(undefined, true, before));
+      }
+    } else if (previous !== 0 && before !== undefined && previous < before) {
+      // One of both was not sent by it.
+      this.#doubt(this.#received);
+    }
     // Its number is the first that counts: what it sent before was not for this process.
     if (isFirst) this.#top = sequence - 1;
-    if (isMissing && !this.#isCovered(before === undefined)) {
-      this.#events.missed(this.wait(undefined, true, before));
-    }
     this.#last.set(channel, sequence);
     this.#received = Math.max(this.#received, sequence);
     const held = { frame, isTrusted: before !== undefined && previous === before };
     if (this.#isDelivering || !this.#isNext(sequence)) this.#hold(held);
     else this.#deliver(held);
-    this.#drain();
+    this.#follow();
+    // What was handed over may have settled what was open.
+    if (!this.isWaiting && this.#held.size > 0) this.#drain();
   }
 
   /**
@@ -169,13 +178,7 @@ export class Sender {
     if (wait === undefined) return;
     this.#waits.delete(id);
     this.#givenUp = Math.max(this.#givenUp, until);
-    // What came before the end of an answer and claims to be later was not sent by whom it names.
-    for (const sequence of this.#held.keys()) {
-      if (sequence <= until) continue;
-      this.#events.forged();
-      this.#drop(sequence);
-    }
-    this.#received = Math.min(this.#received, Math.max(until, this.#top));
+    this.#forgetAfter(until);
     this.#drain();
   }
 
@@ -199,7 +202,11 @@ export class Sender {
     // Said to others, who had missed it.
     if (!this.isWaiting) return;
     const { sequence } = frame;
-    if (this.#held.has(sequence)) return this.#events.duplicate();
+    if (this.#held.has(sequence)) {
+      // What its sender says again is what it has sent.
+      this.#drop(sequence);
+      return this.#hold({ frame, isTrusted: false });
+    }
     if (sequence <= this.#top) {
       if (this.#isKnown(sequence)) this.#events.duplicate();
       // What came after it has been handed over.
@@ -207,7 +214,7 @@ export class Sender {
       return;
     }
     this.#hold({ frame, isTrusted: false });
-    this.#drain();
+    this.#follow();
   }
 
   /** Whether something that is missing on a channel will come. */
@@ -235,14 +242,20 @@ export class Sender {
     return held;
   }
 
-  /** Hands over what is held and may be. */
+  /** Hands over what is held and is the next in number. */
+  #follow(): void {
+    if (this.#isDelivering) return;
+    while (this.#held.has(this.#top + 1)) this.#deliver(this.#drop(this.#top + 1));
+  }
+
+  /** Hands over what is held and may be, now that less is open. */
   #drain(): void {
     if (this.#isDelivering) return;
-    while (this.#held.size > 0) {
-      // The next in number needs no search.
-      const next = this.#held.has(this.#top + 1) ? this.#top + 1 : Math.min(...this.#held.keys());
-      if (!this.#isNext(next)) return;
-      this.#deliver(this.#drop(next));
+    for (const sequence of [...this.#held.keys()].sort((a, b) => a - b)) {
+      if (!this.#isNext(sequence)) return;
+      const held = this.#drop(sequence);
+      // It came out of its order, and its sender knows nothing of it.
+      if (sequence > this.#top) this.#deliver(held);
     }
   }
 
@@ -265,11 +278,26 @@ export class Sender {
     return sequence <= (recent[0] ?? this.#top) || recent.includes(sequence);
   }
 
+  /** Somebody speaks in the name of this sender, which can tell what it has sent. */
+  #doubt(after: number): void {
+    this.#events.forged();
+    if (this.#waits.size >= MAX_WAITS) return;
+    for (const wait of this.#waits.values()) if (wait.isOutage && wait.after <= after) return;
+    this.#events.missed(this.wait(undefined, true, after));
+  }
+
+  /** What came before the end of an answer and claims to be later was not sent by this sender. */
   #forgetAfter(sequence: number): void {
-    this.#recent = this.#recent.filter((number) => number < sequence);
-    this.#top = Math.min(this.#top, sequence - 1);
-    this.#received = sequence - 1;
+    for (const number of this.#held.keys()) {
+      if (number <= sequence) continue;
+      this.#events.forged();
+      this.#drop(number);
+    }
     for (const [channel, last] of this.#last) if (last > sequence) this.#last.delete(channel);
-    for (const number of this.#held.keys()) if (number >= sequence) this.#drop(number);
+    this.#received = Math.min(this.#received, sequence);
+    if (this.#top <= sequence) return;
+    this.#events.forged();
+    this.#recent = this.#recent.filter((number) => number <= sequence);
+    this.#top = this.#recent.at(-1) ?? sequence;
   }
 }

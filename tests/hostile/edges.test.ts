@@ -80,3 +80,12 @@ test("equal payloads of one moment arrive as many", async (t) => {
     [50, 50, 50],
   );
 });
+
+test("a time limit that is no whole number of milliseconds travels, too", async (t) => {
+  const cluster = await createCluster(t);
+  for (const client of cluster.clients) client.on("ask", (answer) => answer("fine"));
+  for (const ms of [5_000.5, 2 ** 31 - 1.5]) {
+    const answers = await cluster.io(0).timeout(ms).emitWithAck("ask");
+    assert.deepEqual(answers, ["fine", "fine", "fine"]);
+  }
+});

@@ -375,9 +375,9 @@ const QUICK = { adapter: { heartbeatInterval: 300, heartbeatTimeout: 3_000 } };
 function mutations(
   frames: readonly { channel: string; payload: string }[],
   count: number,
-  change: (payload: string) => string = (payload) => payload,
+  seed: number,
+  change: (payload: string) => string,
 ): { channel: string; payload: string }[] {
-  const seed = Number(process.env["FUZZ_SEED"] ?? crypto.getRandomValues(new Uint32Array(1))[0]);
   const random = new Random(seed);
   const payloads = frames.map(({ payload }) => payload);
   const made: { channel: string; payload: string }[] = [];
@@ -397,7 +397,9 @@ async function survives(
   const { cluster, sql } = await setUp(t, QUICK);
   const before = inherited();
   const frames = await captured(sql, cluster);
-  const all = mutations(frames, count, (payload) => change?.(payload, cluster) ?? payload);
+  const seed = Number(process.env["FUZZ_SEED"] ?? crypto.getRandomValues(new Uint32Array(1))[0]);
+  t.after(() => cluster.errors.length > 0 && console.error(`FUZZ_SEED=${seed}`));
+  const all = mutations(frames, count, seed, (payload) => change?.(payload, cluster) ?? payload);
   await notifyAll(sql, all.slice(0, count / 2));
   await cluster.settled();
   const half = heldMegabytes();

@@ -15,7 +15,16 @@ import type { Part } from "../../src/wire/packet.ts";
 import { decodePlain } from "../../src/wire/plain.ts";
 import { isRoom } from "../../src/wire/rooms.ts";
 import { test } from "../support/test.ts";
-import { anyEvent, anyFrame, anyPlain, anyRecord, CORPUS, mutated, RECORDS } from "./hostile.ts";
+import {
+  anyEvent,
+  anyFrame,
+  anyPlain,
+  anyRecord,
+  CORPUS,
+  mutated,
+  PLAIN,
+  RECORDS,
+} from "./hostile.ts";
 import { fuzz, inherited, type Random } from "./random.ts";
 
 /** What a decoder makes of hostile input; all that it may throw is MalformedMessage. */
@@ -89,7 +98,9 @@ function normal(message: Message): Message {
 }
 
 fuzz("plain messages", 0.2, (random) => {
-  const payload = random.chance(0.5) ? anyPlain(random) : mutated(random, random.pick(CORPUS));
+  const payload = random.chance(0.5)
+    ? anyPlain(random)
+    : mutated(random, random.pick(PLAIN), PLAIN);
   const message = attempt(() => decodePlain(payload, { nsp: "/", room: "r" }))?.value;
   if (message === undefined) return;
   checkMessage(message);

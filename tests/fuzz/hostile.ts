@@ -91,6 +91,9 @@ const ODD_VALUES: readonly unknown[] = [
 /** Every payload of the golden vectors, good and malformed ones, frames and plain messages. */
 export const CORPUS: readonly string[] = corpus();
 
+/** Every plain message of them. */
+export const PLAIN: readonly string[] = CORPUS.filter((payload) => payload.startsWith("{"));
+
 /** Every record of the golden vectors. */
 export const RECORDS: readonly string[] = readVectors<{ record: string }[]>("records")
   .map(({ record }) => record);

@@ -110,7 +110,8 @@ test(
 );
 
 test("a process that closes is gone at once, and for good", async (t) => {
-  const { traffic, child } = await withChild(t);
+  // So long that it is not missed for its silence.
+  const { traffic, child } = await withChild(t, { adapter: { heartbeatTimeout: 20_000 } });
   await child.tell("run");
   traffic.run();
   await traffic.more(50);
@@ -118,7 +119,7 @@ test("a process that closes is gone at once, and for good", async (t) => {
   await child.tell("close");
   const closed = performance.now();
   const gone = await Promise.all(
-    traffic.talkers.map(async (talker) => (await hears(talker, "node-down", since)).at),
+    traffic.talkers.map(async (talker) => (await hears(talker, "node-down", since, 10_000)).at),
   );
   assert.equal((await traffic.at(0).io.fetchSockets()).length, 2);
   // For as long as several heartbeats of the others take nothing is heard of it.

@@ -59,8 +59,11 @@ export const COMMANDS = {
   async fetchSockets() {
     return (await running().at(0).io.fetchSockets()).map(({ id }) => id);
   },
-  /** Blocks the event loop for so many milliseconds. */
-  block(ms: number) {
+  /** Blocks the event loop for so many milliseconds, with a statement under way. */
+  async block(ms: number) {
+    running().emit();
+    // The driver writes at the end of the turn.
+    await new Promise((resolve) => setImmediate(resolve));
     const end = performance.now() + ms;
     while (performance.now() < end);
   },

@@ -46,7 +46,7 @@ for (const [row, how] of [[3, "rst"], [4, "fin"]] as const) {
       traffic.run();
       let cut = 0;
       // At 200 messages a second this is a cut of everything each 150 ms.
-      for (let i = 0; i < 30; i++) {
+      for (let i = 0; i < 24; i++) {
         await traffic.more(30);
         for (const { proxy } of traffic.talkers) cut += proxy.cut(how);
       }

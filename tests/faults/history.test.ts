@@ -1,6 +1,6 @@
 /** The checker of histories finds each kind of badness, and nothing in a good history. */
 import assert from "node:assert/strict";
-import { type Entry, examine, type History, merge, verify } from "../support/history.ts";
+import { type Entry, examine, type History, merge, ownPart, verify } from "../support/history.ts";
 import { test } from "../support/test.ts";
 
 const message = (sender: string, n: number): Entry => ({ sender, n, digest: `${sender}${n}` });
@@ -97,4 +97,9 @@ test("the histories of several processes are one", () => {
     gaps: [],
   });
   assert.equal(verify(merge([of("a"), of("b")])).received, 12);
+});
+
+test("what a sender's own clients get is looked at alone", () => {
+  assert.equal(verify(ownPart(historyOf(without("a", 1)))).expected, 6);
+  assert.throws(() => verify(ownPart(historyOf(without("b", 1)))), /lost: /);
 });

@@ -7,7 +7,7 @@
 import type { Sql } from "postgres";
 import { type Figures, record } from "./figures.ts";
 import type { Kind } from "./fault_proxy.ts";
-import { type Allowance, examine, type History, verify } from "./history.ts";
+import { type Allowance, examine, type History, ownPart, verify } from "./history.ts";
 import type { Talker, Told, Traffic } from "./traffic.ts";
 import { until } from "./wait.ts";
 
@@ -100,5 +100,6 @@ export function judge(
     resent,
     ...figures,
   });
+  verify(ownPart(history));
   verify(history, allowance);
 }

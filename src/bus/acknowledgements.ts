@@ -3,6 +3,8 @@
  * has come, so each waits until its time is up.
  */
 
+import { createUid } from "../wire/frame.ts";
+
 /** Who is told of the answers. */
 export interface AcknowledgementCallbacks {
   /** A server has sent the packet to so many clients. */
@@ -19,6 +21,8 @@ interface Waiting extends AcknowledgementCallbacks {
 export class Acknowledgements {
   readonly #waiting: Map<string, Waiting> = new Map();
   readonly #forgetting: Set<ReturnType<typeof setTimeout>> = new Set();
+  /** Nobody guesses the ids. */
+  readonly #salt: string = createUid().slice(0, 8);
   #count = 0;
 
   /**
@@ -28,7 +32,7 @@ export class Acknowledgements {
    * @returns The id that answers carry.
    */
   open(callbacks: AcknowledgementCallbacks, timeout: number): string {
-    const id = (++this.#count).toString(36);
+    const id = this.#salt + (++this.#count).toString(36);
     const timer = setTimeout(() => this.#waiting.delete(id), timeout);
     this.#waiting.set(id, { ...callbacks, timer });
     return id;

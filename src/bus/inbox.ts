@@ -108,6 +108,18 @@ export interface InboxOptions {
   readonly replayWindow: number;
 }
 
+/** Who is heard. */
+interface Heard {
+  readonly uid: string;
+  /** The record that has not come whole yet. */
+  readonly assembly: Assembly;
+}
+
+/** A process that is heard. */
+interface Process extends Heard {
+  readonly sender: Sender;
+}
+
 /** Reads what arrives. */
 export class Inbox {
   readonly #uid: string;
@@ -117,9 +129,9 @@ export class Inbox {
   readonly #events: InboxEvents;
   readonly #complaints: Complaints;
   /** Processes by their uid, in the order of use. */
-  readonly #senders: Map<string, { sender: Sender; assembly: Assembly }> = new Map();
+  readonly #senders: Map<string, Process> = new Map();
   /** Emitters, which have no order over all that they send: several connections of a pool may share one. */
-  readonly #emitters: Map<string, Assembly> = new Map();
+  readonly #emitters: Map<string, Heard> = new Map();
   /** How many characters of unfinished records there are. */
   #assembling = 0;
   #waits = 0;
@@ -267,7 +279,7 @@ export class Inbox {
   /** Gives up what does not come. Called now and then. */
   sweep(): void {
     const now = performance.now();
-    for (const assembly of this.#emitters.values()) {
+    for (const { assembly } of this.#emitters.values()) {
       if (isOver(assembly, now - EMITTERS_ASSEMBLY_MS)) this.#giveUp(assembly);
     }
     for (const { sender, assembly } of this.#senders.values()) {
@@ -344,10 +356,10 @@ export class Inbox {
       if (kind !== "r" && kind !== "c") {
         throw new MalformedMessage(`Cannot read a frame of kind "${kind}" without its predecessor`);
       }
-      const assembly = used(this.#emitters, uid, () => new Assembly(), MAX_SENDERS, this.#forget);
-      return this.#deliverFrame(assembly, frame, false);
+      const { assembly } = used(this.#emitters, uid, emitter, this.#forget);
+      return this.#deliverFrame(assembly, frame, uid, false);
     }
-    const { sender } = used(this.#senders, uid, () => this.#meet(uid), MAX_SENDERS, this.#forget);
+    const { sender } = used(this.#senders, uid, this.#meet, this.#forget);
     if (kind !== "b") sender.isLeaving = false;
     // What is about frames does not wait for frames: two that ask each other would wait for ever.
     if (!sender.hasSeen(sequence)) {
@@ -372,8 +384,8 @@ export class Inbox {
   }
 
   /** The next frame in order. */
-  #deliverFrame(assembly: Assembly, frame: Frame, isTrusted: boolean): void {
-    const { uid, kind, chunk, body } = frame;
+  #deliverFrame(assembly: Assembly, frame: Frame, uid: string, isTrusted: boolean): void {
+    const { kind, chunk, body } = frame;
     const sender = frame.previous === undefined ? undefined : uid;
     if (frame.isRepeat) this.#stats.repaired++;
     if (kind === "b") return this.#events.left(uid);
@@ -457,7 +469,7 @@ export class Inbox {
   /** Records that are begun take memory: past the bound those of whom was silent for longest go. */
   #boundAssembling(): void {
     if (this.#assembling <= MAX_RECORDS_ASSEMBLING * this.#maxRecordLength) return;
-    for (const assembly of this.#emitters.values()) {
+    for (const { assembly } of this.#emitters.values()) {
       if (assembly.since !== undefined) return this.#giveUp(assembly);
     }
     for (const { sender, assembly } of this.#senders.values()) {
@@ -477,11 +489,11 @@ export class Inbox {
     for (const wait of [...most.waits]) this.#giveUpWait(most, wait);
   }
 
-  #meet(uid: string): { sender: Sender; assembly: Assembly } {
+  readonly #meet = (uid: string): Process => {
     const assembly = new Assembly();
     const sender: Sender = new Sender(uid, {
       deliver: (frame, isTrusted) =>
-        this.#deliverFrame(assembly, frame, isTrusted && this.#events.isMember(uid)),
+        this.#deliverFrame(assembly, frame, uid, isTrusted && this.#events.isMember(uid)),
       missed: (wait) => this.#ask(sender, wait),
       duplicate: () => this.#stats.duplicates++,
       late: () => this.#missed(uid, 1),
@@ -496,11 +508,11 @@ export class Inbox {
       const wait = sender.wait(undefined, true, 0);
       if (this.#newcomersUntil !== Infinity) this.#ask(sender, wait);
     }
-    return { sender, assembly };
-  }
+    return { uid, sender, assembly };
+  };
 
-  readonly #forget = (known: Assembly | { assembly: Assembly }): void => {
-    this.#assembling -= (known instanceof Assembly ? known : known.assembly).length;
+  readonly #forget = ({ assembly }: Heard): void => {
+    this.#assembling -= assembly.length;
   };
 
   #unsigned(fault: Refused): void {
@@ -536,19 +548,23 @@ function isOver({ since }: Assembly, before: number): boolean {
   return since !== undefined && since < before;
 }
 
+function emitter(uid: string): Heard {
+  return { uid, assembly: new Assembly() };
+}
+
 /** What is kept of whom is heard, made where there is none; past the bound whoever was silent for longest is forgotten. */
-function used<T>(
+function used<T extends Heard>(
   all: Map<string, T>,
   uid: string,
-  make: () => T,
-  max: number,
+  make: (uid: string) => T,
   forget: (forgotten: T) => void,
 ): T {
-  const known = all.get(uid) ?? make();
+  // A slice of a payload would keep all of it.
+  const known = all.get(uid) ?? make([...uid].join(""));
   // Deleting first keeps the map in the order of use.
   all.delete(uid);
-  all.set(uid, known);
-  if (all.size > max) {
+  all.set(known.uid, known);
+  if (all.size > MAX_SENDERS) {
     const [oldest, forgotten] = all.entries().next().value!;
     all.delete(oldest);
     forget(forgotten);

@@ -227,9 +227,10 @@ export class Membership {
         const { s, o, c } = objectOf(message.value);
         const node = this.#nodes.get(uid);
         if (node === undefined || node.version + 1 !== s) return this.#ask(uid, node);
+        const opened = rooms(o), closed = rooms(c);
         node.version = s;
-        for (const nsp of rooms(o)) node.namespaces.add(String(nsp));
-        for (const nsp of rooms(c)) this.#closeAt(node, String(nsp));
+        for (const nsp of opened) node.namespaces.add(String(nsp));
+        for (const nsp of closed) this.#closeAt(node, String(nsp));
         return;
       }
       default:

@@ -2,6 +2,7 @@
  * Requests to other processes: who has to answer, who has answered, and when it is enough.
  */
 import { PgAdapterError } from "../errors.ts";
+import { createUid } from "../wire/frame.ts";
 
 /** An answer, or why there is none. */
 export type Answer = { ok: true; value: unknown[] } | { ok: false; error: string };
@@ -23,6 +24,8 @@ const ABSENT_MS = 200;
 export class Requests {
   readonly #absent: (uids: readonly string[]) => Promise<string[]>;
   readonly #open: Map<string, Request> = new Map();
+  /** Nobody guesses the ids. */
+  readonly #salt: string = createUid().slice(0, 8);
   #count = 0;
   #closed = false;
 
@@ -55,7 +58,7 @@ export class Requests {
       done(null, []);
       return undefined;
     }
-    const id = (++this.#count).toString(36);
+    const id = this.#salt + (++this.#count).toString(36);
     const timer = setTimeout(() => this.#late(id, timeout), timeout);
     this.#open.set(id, {
       what,
@@ -74,7 +77,7 @@ export class Requests {
     const request = this.#open.get(id);
     if (request === undefined || !request.missing.delete(uid)) return;
     if (answer.ok) {
-      request.answers.push(...answer.value);
+      for (const value of answer.value) request.answers.push(value);
       return this.#settleIfComplete(id, request);
     }
     this.#settle(

@@ -194,6 +194,7 @@ export class NamespaceAdapter extends ClusterAdapter {
   /** Makes sockets join rooms: those of this server at once. */
   override addSockets(opts: BroadcastOptions, rooms: string[]): Promise<void> {
     this.#publishUnlessLocal(opts, { type: MessageType.SOCKETS_JOIN, value: rooms });
+    for (const room of rooms) this.#bus.roomChannels?.told(this.#roomChannel(room));
     Adapter.prototype.addSockets.call(this, opts, rooms);
     return Promise.resolve();
   }
@@ -434,9 +435,11 @@ export class NamespaceAdapter extends ClusterAdapter {
 
   /** A broadcast to one room travels on the channel of that room, where all servers listen to theirs. */
   #channelOf(opts: BroadcastOptions): string {
-    if (opts.rooms.size !== 1 || !this.#bus.usesRoomChannels) return this.channel;
+    if (opts.rooms.size !== 1 || this.#bus.roomChannels === undefined) return this.channel;
     const [room] = opts.rooms as Set<Room>;
-    return hasFormOfSocketId(String(room)) ? this.channel : this.#roomChannel(room!);
+    if (hasFormOfSocketId(String(room))) return this.channel;
+    const channel = this.#roomChannel(room!);
+    return this.#bus.usesRoomChannel(channel) ? channel : this.channel;
   }
 
   #parsed(): { parser?: string } {

@@ -334,10 +334,10 @@ export class Bus {
       : this.#readiness.acquainted(this.options.requestsTimeout);
   }
 
-  /** Whether a broadcast to a room may travel on the channel of the room: all processes listen to theirs. */
-  get usesRoomChannels(): boolean {
+  /** Whether a broadcast to a room may travel on the channel of the room: all who have members in it listen there. */
+  usesRoomChannel(channel: string): boolean {
     return this.roomChannels !== undefined && this.#readiness.isAcquainted &&
-      this.membership.allHaveRoomChannels;
+      this.membership.allHaveRoomChannels && !this.roomChannels.isFresh(channel);
   }
 
   /** Sends a message on a channel. Never throws, never waits. */

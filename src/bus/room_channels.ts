@@ -8,6 +8,12 @@ import type { Listener } from "./listener.ts";
 /** Below this part of the bound room channels are used again: at the bound itself one room would switch to and fro. */
 const RESUME_AT = 0.9;
 
+/** For how long what is sent to a room that others were told to join goes where they listen already. */
+const FRESH_MS = 2_000;
+
+/** How many such rooms are remembered. */
+const MAX_FRESH = 10_000;
+
 /** What the channels of rooms need. */
 export interface RoomChannelsEvents {
   /** Whether this process listens to the channels of all its rooms: the others are to know. */
@@ -26,6 +32,8 @@ export class RoomChannels {
   readonly #max: number;
   readonly #events: RoomChannelsEvents;
   readonly #channels: Set<string> = new Set();
+  /** Rooms that others were told to join, and until when that is news. */
+  readonly #fresh: Map<string, number> = new Map();
   /** Set while the channels are not listened to, with whether all others know that. */
   #suspension: { isKnown: boolean } | undefined;
 
@@ -54,6 +62,26 @@ export class RoomChannels {
     if (this.#suspension !== undefined && this.#channels.size <= this.#max * RESUME_AT) {
       this.#resume();
     }
+  }
+
+  /**
+   * Others are told to join the room. They begin to listen to its channel when they read that; what is sent to it before
+   * would have to be asked for, which is right, and slow.
+   */
+  told(channel: string): void {
+    // Deleting first keeps the map in the order of time.
+    this.#fresh.delete(channel);
+    this.#fresh.set(channel, performance.now() + FRESH_MS);
+    if (this.#fresh.size > MAX_FRESH) this.#fresh.delete(this.#fresh.keys().next().value!);
+  }
+
+  /** Whether others were told to join the room a moment ago. */
+  isFresh(channel: string): boolean {
+    const until = this.#fresh.get(channel);
+    if (until === undefined) return false;
+    if (performance.now() < until) return true;
+    this.#fresh.delete(channel);
+    return false;
   }
 
   #suspend(): void {

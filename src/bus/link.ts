@@ -3,7 +3,8 @@
  *
  * Its phases:
  * - `idle`: made, not started.
- * - `connecting`: a session is being opened and prepared. Left for `up` when it is prepared, for `waiting` when not.
+ * - `connecting`: a session is being opened and prepared, on one host after the other. Left for `up` when it is prepared,
+ *   for `waiting` when all hosts have failed.
  * - `up`: the session works. Left for `waiting` when it is lost.
  * - `waiting`: until the next attempt, see `backoff.ts`.
  * - `closed`: final; an attempt that is under way undoes itself.
@@ -22,8 +23,13 @@ export interface LinkEvents {
   prepare(session: Session): Promise<void>;
   /** The session is prepared. */
   up(session: Session): void;
-  /** A session that was up is lost; the next attempt follows by itself. */
-  down(error: PgAdapterError): void;
+  /**
+   * A session that was up is lost; the next attempt follows by itself.
+   *
+   * @param silent Whether the server just stopped answering, instead of closing or refusing: others may have the same to
+   * expect.
+   */
+  down(error: PgAdapterError, silent?: boolean): void;
   /** An attempt failed, with every host that there is; the next one follows by itself. */
   failed(error: PgAdapterError): void;
   notification?(session: Session, channel: string, payload: string): void;
@@ -38,7 +44,11 @@ export class Link {
   #phase: LinkPhase = "idle";
   #session: Session | undefined;
   #retry: ReturnType<typeof setTimeout> | undefined;
-  #attempts = 0;
+  #prepares: boolean;
+  /** The host that worked last. */
+  #first = 0;
+  /** What the hosts of this round failed with, in order. */
+  #round: PgAdapterError[] = [];
   #failures = 0;
   #failingSince = 0;
 
@@ -52,6 +62,7 @@ export class Link {
     this.#applicationName = applicationName;
     this.#limits = limits;
     this.#events = events;
+    this.#prepares = settings.prepare;
   }
 
   /** Where the link stands. */
@@ -69,6 +80,20 @@ export class Link {
     if (this.#phase === "idle") this.#attempt();
   }
 
+  /**
+   * Asks a session that is up for a sign of life, and gives it up when there is none in time.
+   *
+   * @returns Whether the link is up and answers.
+   */
+  async check(ms: number): Promise<boolean> {
+    try {
+      await this.session?.check(ms);
+    } catch (_loss) {
+      // It is told as `down`.
+    }
+    return this.#phase === "up";
+  }
+
   /** Closes the connection and stops connecting. */
   async close(): Promise<void> {
     this.#phase = "closed";
@@ -79,42 +104,59 @@ export class Link {
   #attempt(): void {
     this.#phase = "connecting";
     const { addresses } = this.#settings;
-    const address = addresses[this.#attempts++ % addresses.length]!;
+    const host = (this.#first + this.#round.length) % addresses.length;
     const session: Session = new Session(
-      this.#settings,
-      address,
+      { ...this.#settings, prepare: this.#prepares },
+      addresses[host]!,
       this.#applicationName,
       this.#limits,
       {
         notification: (channel, payload) => this.#events.notification?.(session, channel, payload),
-        lost: (error) => this.#lost(session, error),
+        lost: (error, silent) => this.#lost(session, error, silent),
       },
     );
     this.#session = session;
-    this.#open(session).catch((fault: unknown) => {
+    this.#open(session, host).catch((fault: unknown) => {
       const error = fault instanceof PgAdapterError
         ? fault
         : new PgAdapterError("CONNECT_FAILED", `Cannot prepare a connection: ${String(fault)}`, {
           cause: fault,
         });
       session.lose(error);
-      this.#lost(session, error);
+      this.#lost(session, error, false);
     });
   }
 
-  async #open(session: Session): Promise<void> {
+  async #open(session: Session, host: number): Promise<void> {
     await session.open();
     await this.#events.prepare(session);
     if (this.#session !== session || this.#phase !== "connecting") return;
     this.#failures = 0;
+    this.#round = [];
+    this.#first = host;
     this.#phase = "up";
     this.#events.up(session);
   }
 
-  #lost(session: Session, error: PgAdapterError): void {
-    if (this.#session !== session || (this.#phase !== "connecting" && this.#phase !== "up")) return;
-    const wasUp = this.#phase === "up";
+  #lost(session: Session, error: PgAdapterError, silent: boolean): void {
+    if (this.#session !== session) return;
+    this.#prepares &&= session.prepares;
+    if (this.#phase === "up") {
+      this.#wait();
+      return this.#events.down(error, silent);
+    }
+    if (this.#phase !== "connecting") return;
+    this.#round.push(error);
+    if (this.#round.length < this.#settings.addresses.length) return this.#attempt();
+    const failure = failureOf(this.#round);
+    this.#wait();
+    this.#events.failed(failure);
+  }
+
+  /** Until the next round. */
+  #wait(): void {
     this.#phase = "waiting";
+    this.#round = [];
     if (this.#failures === 0) this.#failingSince = performance.now();
     const delay = backoffMs(
       this.#failures++,
@@ -122,8 +164,14 @@ export class Link {
       Math.random(),
     );
     this.#retry = setTimeout(() => this.#attempt(), delay);
-    if (wasUp) this.#events.down(error);
-    // Of several hosts each has its turn before it counts.
-    else if (this.#failures >= this.#settings.addresses.length) this.#events.failed(error);
   }
+}
+
+/** What all hosts failed with. Its code is that of a host that answers, if one does: it says more than one that is away. */
+function failureOf(errors: readonly PgAdapterError[]): PgAdapterError {
+  const [first] = errors;
+  if (errors.length === 1) return first!;
+  const { code } = errors.find(({ code }) => code !== "CONNECT_FAILED") ?? first!;
+  const message = errors.map(({ message }) => message).join("; ");
+  return new PgAdapterError(code, message, { cause: new AggregateError(errors, message) });
 }

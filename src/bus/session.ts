@@ -7,12 +7,12 @@ import postgres from "postgres";
 import { messageOf, PgAdapterError } from "../errors.ts";
 import { withDeadline } from "./deadline.ts";
 import { type Address, type ConnectionSettings, describeTarget } from "./settings.ts";
-import { type Dial, dial } from "./socket.ts";
+import { type Dial, dial, KEEP_ALIVE_MS, readTlsFiles, TlsFault } from "./socket.ts";
 
 /** More than is ever in flight: past it postgres.js queues by itself, and a queued query makes it reconnect. */
 const MAX_PIPELINE = 1_000_000;
-/** postgres.js must never reconnect by itself; this is how long it would wait. */
-const NEVER_SECONDS = 1e6;
+/** The driver's own time until it probes an idle connection would go over that of the socket. */
+const KEEP_ALIVE_SECONDS = KEEP_ALIVE_MS / 1_000;
 /** How long a closing socket has to send its farewell. */
 const FAREWELL_MS = 250;
 
@@ -22,43 +22,61 @@ export interface SessionLimits {
   connect: number;
   /** For one statement. */
   statement: number;
-  /** Whether the session of the server is ours alone: not behind a pooler. */
+  /** Whether the session of the server may be set up for us: where it is seen to be a pooler's it is not, either way. */
   isOwn: boolean;
 }
 
 /** What a session tells. */
 export interface SessionEvents {
   notification?(channel: string, payload: string): void;
-  /** Told once, whatever happened first; not after `end()`. */
-  lost(error: PgAdapterError): void;
+  /**
+   * Told once, whatever happened first; not after `end()`.
+   *
+   * @param silent Whether nobody said so: the server stopped answering, instead of closing or refusing.
+   */
+  lost(error: PgAdapterError, silent: boolean): void;
 }
 
 /** Rows as postgres.js returns them. */
 export type Rows = Record<string, unknown>[];
 
+/** The longest wait for a lock; see {@linkcode serverSettings}. */
+const LOCK_TIMEOUT_MS = 2_000;
+
 /**
- * Settings of the server for our sessions, where they are ours alone (a pooler hands them on to others); those that it does not have are passed over. A listener that stops reading
- * would block every NOTIFY of the cluster, so the server is told to give up on it.
+ * Settings of the server for our sessions, where they are ours alone: a pooler would hand them on to others. Those that
+ * the server does not have are passed over.
+ *
+ * - A listener that stops reading would block every NOTIFY of the cluster, so the server is told to give up on it.
+ * - A lock that is held (every NOTIFY takes the one of the whole server when it commits) is an answer, 55P03, well before
+ *   our own deadline gives up the connection.
+ * - `statement_timeout` is off, also where the role has one. The server stops that clock before it commits, so it does
+ *   not bound the wait for the lock of NOTIFY, and there is nothing else that a statement of ours waits for. Where it is
+ *   shorter than a wait for a lock it would turn 55P03 into 57014. What bounds a statement is our own deadline, which
+ *   works without the server, too. `transaction_timeout` would end the session.
  */
-const SERVER_SETTINGS: readonly (readonly [name: string, value: string])[] = [
-  ["tcp_user_timeout", "15s"],
-  ["tcp_keepalives_idle", "10"],
-  ["tcp_keepalives_interval", "5"],
-  ["tcp_keepalives_count", "3"],
-  ["lock_timeout", "2s"],
-  ["idle_session_timeout", "0"],
-  ["idle_in_transaction_session_timeout", "5s"],
-  ["synchronous_commit", "off"],
-];
+function serverSettings(statementMs: number): [name: string, value: string][] {
+  return [
+    ["tcp_user_timeout", "15s"],
+    ["tcp_keepalives_idle", "10"],
+    ["tcp_keepalives_interval", "5"],
+    ["tcp_keepalives_count", "3"],
+    ["lock_timeout", `${Math.max(1, Math.min(LOCK_TIMEOUT_MS, Math.floor(statementMs * 0.4)))}ms`],
+    ["statement_timeout", "0"],
+    ["transaction_timeout", "0"],
+    ["idle_session_timeout", "0"],
+    ["idle_in_transaction_session_timeout", "5s"],
+    ["synchronous_commit", "off"],
+  ];
+}
 
-const SET = `(select count(set_config(s.name, w.value, false)) from pg_settings s join (values ${
-  SERVER_SETTINGS.map(([name, value]) => `('${name}','${value}')`).join(",")
-}) as w(name, value) on s.name = w.name)`;
+const OPENING = `select pg_is_in_recovery() as standby, pg_encoding_to_char(encoding) as encoding,
+  pg_backend_pid() as pid from pg_database where datname = current_database()`;
 
-function openingText(isOwn: boolean): string {
-  return `select pg_is_in_recovery() as standby, pg_encoding_to_char(encoding) as encoding${
-    isOwn ? `, ${SET} as applied` : ""
-  } from pg_database where datname = current_database()`;
+function settingText(statementMs: number): string {
+  const wanted = serverSettings(statementMs).map(([name, value]) => `('${name}','${value}')`);
+  return `select count(set_config(s.name, w.value, false)) from pg_settings s
+    join (values ${wanted.join(",")}) as w(name, value) on s.name = w.name`;
 }
 
 /** One connection. */
@@ -73,6 +91,9 @@ export class Session {
   #dial: Dial | undefined;
   #over: PgAdapterError | undefined;
   #opened = false;
+  #prepares: boolean;
+  /** What an attempt waits for. */
+  #awaited: "password" | "answer" = "password";
 
   constructor(
     settings: ConnectionSettings,
@@ -86,6 +107,12 @@ export class Session {
     this.#limits = limits;
     this.#events = events;
     this.#applicationName = applicationName;
+    this.#prepares = settings.prepare;
+  }
+
+  /** Whether statements are prepared: not behind a pooler, which may give each transaction another connection. */
+  get prepares(): boolean {
+    return this.#prepares;
   }
 
   /**
@@ -98,7 +125,7 @@ export class Session {
       return await withDeadline(
         this.#untilOver(this.#connect()),
         this.#limits.connect,
-        () => new Error(`there was no answer within ${this.#limits.connect} ms`),
+        () => new Error(`there was no ${this.#awaited} within ${this.#limits.connect} ms`),
       );
     } catch (fault) {
       const error = this.#connectError(fault);
@@ -108,29 +135,36 @@ export class Session {
   }
 
   /**
-   * Runs a statement; without parameters several may stand in one text.
+   * Runs a statement; without parameters several may stand in one text. One that is refused since it was prepared runs
+   * again unprepared, in its place as long as it is the only one that runs: nothing was done of it.
    *
    * @throws PgAdapterError `CONNECTION_LOST` as soon as the connection is lost or the statement takes too long; otherwise
    * what PostgreSQL refused the statement with.
    */
   async query(text: string, parameters?: string[]): Promise<Rows> {
-    const sql = this.#sql;
-    if (this.#over !== undefined || sql === undefined) {
-      throw this.#over ?? this.#lost("it is not open");
-    }
-    const late = () => this.#lost(`a statement took more than ${this.#limits.statement} ms`);
-    // A query starts when it is awaited, so that a lost connection is never queried again.
-    const query = parameters === undefined
-      ? sql.unsafe(text)
-      : sql.unsafe(text, parameters, { prepare: true });
-    const running: Promise<Rows> = query.then((rows) => [...rows]);
+    const { statement } = this.#limits;
+    const wasPrepared = parameters !== undefined && this.#prepares;
     try {
-      return await withDeadline(this.#untilOver(running), this.#limits.statement, late);
+      return await this.#run(text, parameters, statement);
     } catch (fault) {
-      if (isRefusal(fault)) throw fault;
-      const error = fault instanceof PgAdapterError ? fault : this.#lost(messageOf(fault), fault);
-      this.lose(error);
-      throw error;
+      if (!wasPrepared || !isOfPreparing(fault)) throw fault;
+      this.#prepares = false;
+      if (this.#over !== undefined) throw fault;
+      return await this.#run(text, parameters, statement);
+    }
+  }
+
+  /**
+   * Asks for a sign of life, and gives the connection up when there is none in time.
+   *
+   * @throws PgAdapterError `CONNECTION_LOST`.
+   */
+  async check(ms: number): Promise<void> {
+    try {
+      await this.#run("select 1", undefined, ms);
+    } catch (fault) {
+      // A refusal is an answer, too.
+      if (fault instanceof PgAdapterError) throw fault;
     }
   }
 
@@ -151,15 +185,21 @@ export class Session {
   }
 
   /** Gives the connection up: everything that waits for it is rejected now, whatever the driver does. */
-  lose(error: PgAdapterError): void {
-    if (this.#finish(error)) this.#events.lost(error);
+  lose(error: PgAdapterError, silent = false): void {
+    if (this.#finish(error)) this.#events.lost(error, silent);
   }
 
   /** Says goodbye to the server and closes the socket. */
   async end(): Promise<void> {
     if (this.#over !== undefined) return;
-    this.#over = this.#lost("it was closed");
-    this.#rejectWaiting(this.#over);
+    const closed = this.#lost("it was closed");
+    if (!this.#opened) {
+      // The server may not even know yet that it is there.
+      this.#finish(closed);
+      return;
+    }
+    this.#over = closed;
+    this.#rejectWaiting(closed);
     const closing = this.#sql?.end({ timeout: FAREWELL_MS / 1000 }) ?? Promise.resolve();
     try {
       await withDeadline(closing, FAREWELL_MS * 2, () => new Error("the farewell took too long"));
@@ -171,9 +211,11 @@ export class Session {
   }
 
   async #connect(): Promise<void> {
-    const { database, user, parameters, prepare, tls } = this.#settings;
-    const password = await this.#settings.password();
+    const { database, user, parameters, prepare } = this.#settings;
+    const password = await this.#password();
+    const tls = await readTlsFiles(this.#settings.tls);
     if (this.#over !== undefined) throw this.#over;
+    this.#awaited = "answer";
     // Some of them are missing in the driver's types.
     const driverOptions = {
       host: "path" in this.#address ? "localhost" : this.#address.host,
@@ -188,7 +230,9 @@ export class Session {
       idle_timeout: 0,
       // Both deadlines are our own: the driver's keep running after a session is given up.
       connect_timeout: 0,
-      backoff: () => NEVER_SECONDS,
+      keep_alive: KEEP_ALIVE_SECONDS,
+      // It cannot reconnect: the second socket is refused, at once and not after a time that keeps the process alive.
+      backoff: () => 0,
       // Its query for array types has nobody who hears its rejection.
       fetch_types: false,
       ssl: false,
@@ -206,10 +250,14 @@ export class Session {
         return this.#dial.ready;
       },
     };
-    const sql = this.#sql = postgres(
-      driverOptions as postgres.Options<Record<string, never>>,
-    ) as postgres.Sql;
-    const [row] = await sql.unsafe(openingText(this.#limits.isOwn));
+    // The driver reads PGTARGETSESSIONATTRS, and would reconnect or ask questions whose rejection nobody hears; options
+    // that it has completed it takes as they are.
+    const completed: object = postgres(driverOptions as postgres.Options<Record<string, never>>)
+      .options;
+    const options: object = { ...completed, target_session_attrs: null };
+    const sql = this.#sql = postgres(options) as postgres.Sql;
+    const rows = await sql.unsafe(OPENING);
+    const [row] = rows;
     if (row === undefined) throw new Error("the server did not say what it is");
     if (row.standby === true) {
       throw new PgAdapterError(
@@ -223,7 +271,52 @@ export class Session {
         `Cannot use ${this.#where()} as its encoding is ${row.encoding}: create the database with ENCODING 'UTF8' TEMPLATE template0`,
       );
     }
+    // The process that answers is not the one that greeted: a pooler in between.
+    const isPooled = row.pid !== rows.state?.pid;
+    if (isPooled) this.#prepares = false;
+    else if (this.#limits.isOwn) await sql.unsafe(settingText(this.#limits.statement));
     this.#opened = true;
+  }
+
+  async #password(): Promise<string> {
+    let fault: unknown;
+    try {
+      const password: unknown = await this.#settings.password();
+      if (typeof password === "string") return password;
+      fault = new TypeError(`it gave a ${typeof password}, not a string`);
+    } catch (rejection) {
+      fault = rejection;
+    }
+    throw new PgAdapterError(
+      "AUTHENTICATION_FAILED",
+      `Cannot connect to ${this.#where()} as the password function failed: ${messageOf(fault)}`,
+      { cause: fault },
+    );
+  }
+
+  async #run(text: string, parameters: string[] | undefined, ms: number): Promise<Rows> {
+    const sql = this.#sql;
+    if (this.#over !== undefined || sql === undefined) {
+      throw this.#over ?? this.#lost("it is not open");
+    }
+    let isLate = false;
+    const late = () => {
+      isLate = true;
+      return this.#lost(`a statement took more than ${ms} ms`);
+    };
+    // A query starts when it is awaited, so that a lost connection is never queried again.
+    const query = parameters === undefined
+      ? sql.unsafe(text)
+      : sql.unsafe(text, parameters, { prepare: this.#prepares });
+    const running: Promise<Rows> = query.then((rows) => [...rows]);
+    try {
+      return await withDeadline(this.#untilOver(running), ms, late);
+    } catch (fault) {
+      if (isRefusal(fault)) throw fault;
+      const error = fault instanceof PgAdapterError ? fault : this.#lost(messageOf(fault), fault);
+      this.lose(error, isLate || isSilence(fault));
+      throw error;
+    }
   }
 
   #where(): string {
@@ -264,12 +357,12 @@ export class Session {
 
   #connectError(fault: unknown): PgAdapterError {
     if (fault instanceof PgAdapterError) return fault;
-    const code = fault !== null && typeof fault === "object" && "code" in fault
-      ? String(fault.code)
-      : "";
+    const code = codeOf(fault);
     const refused = code.startsWith("28");
     const remedy = refused
       ? "check the user, the password and pg_hba.conf"
+      : fault instanceof TlsFault
+      ? "check sslmode, sslrootcert and the certificate of the server"
       : "check that PostgreSQL runs there and can be reached";
     return new PgAdapterError(
       refused ? "AUTHENTICATION_FAILED" : "CONNECT_FAILED",
@@ -281,5 +374,26 @@ export class Session {
 
 /** Whether the server refused a statement and goes on; everything else (FATAL, the socket) ends the connection. */
 function isRefusal(fault: unknown): boolean {
-  return fault instanceof Error && "severity" in fault && fault.severity === "ERROR";
+  if (!(fault instanceof Error)) return false;
+  // Poolers leave out the one that is not translated.
+  const { severity, severity_local } = fault as { severity?: unknown; severity_local?: unknown };
+  return (severity ?? severity_local) === "ERROR";
+}
+
+/**
+ * Whether a statement was refused since it was prepared, as poolers do that give it to another connection than the one
+ * that knows it: invalid_sql_statement_name, duplicate_prepared_statement, protocol_violation, feature_not_supported.
+ */
+function isOfPreparing(fault: unknown): boolean {
+  const refusal = fault instanceof PgAdapterError ? fault.cause : fault;
+  return ["26000", "42P05", "08P01", "0A000"].includes(codeOf(refusal));
+}
+
+/** Whether the system gave up on a peer that did not answer. */
+function isSilence(fault: unknown): boolean {
+  return ["ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"].includes(codeOf(fault));
+}
+
+function codeOf(fault: unknown): string {
+  return fault !== null && typeof fault === "object" && "code" in fault ? String(fault.code) : "";
 }

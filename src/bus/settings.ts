@@ -10,10 +10,16 @@ import { databaseUrl, userName } from "../runtime/environment.ts";
 /** A server's address. */
 export type Address = { host: string; port: number } | { path: string };
 
-/** How to secure a connection. */
+/**
+ * How to secure a connection. `sslmode=require` and `prefer` encrypt and do not verify: whoever is in between can read and
+ * change everything, unless `sslrootcert` is given, too. `verify-ca` checks who has issued the certificate, `verify-full`
+ * also whose it is.
+ */
 export interface Tls {
   mode: "disable" | "prefer" | "require";
   options: ConnectionOptions;
+  /** Files that the connection string names, read for each attempt. */
+  files: { ca?: string; cert?: string; key?: string };
 }
 
 /** Everything that a connection needs to know. */
@@ -58,14 +64,19 @@ export function connectionSettings(target: ConnectionTarget | undefined): Connec
     ? parse(given)
     : given.options;
   const { host, port, path, database, user, pass, ssl, prepare, connection } = options as Parsed;
-  const { application_name: name, ...parameters } = connection;
+  const { application_name: name, sslrootcert, sslcert, sslkey, ...parameters } = connection;
   if (name !== undefined && name !== POSTGRES_JS_NAME) parameters.application_name = name;
   return {
     addresses: path ? [{ path }] : host.map((each, i) => ({ host: each, port: Number(port[i]) })),
     database,
     user,
     password: async () => (typeof pass === "function" ? await pass() : pass) ?? "",
-    tls: tlsOf(ssl),
+    tls: tlsOf(ssl, {
+      // "system" is what is trusted without any file.
+      ...(sslrootcert && sslrootcert !== "system" ? { ca: sslrootcert } : {}),
+      ...(sslcert ? { cert: sslcert } : {}),
+      ...(sslkey ? { key: sslkey } : {}),
+    }),
     prepare,
     parameters,
   };
@@ -131,20 +142,29 @@ function invalid(uri: string, why: string, cause?: unknown): PgAdapterError {
   );
 }
 
-/** The meaning that postgres.js gives to `ssl` and `sslmode`. */
-function tlsOf(ssl: unknown): Tls {
-  if (ssl === undefined || ssl === null || ssl === false || ssl === "disable") {
-    return { mode: "disable", options: {} };
+/** The meaning that postgres.js gives to `ssl` and `sslmode`, and libpq to the files. */
+function tlsOf(ssl: unknown, files: Tls["files"]): Tls {
+  const unverified: ConnectionOptions = { rejectUnauthorized: false };
+  const anyHost: ConnectionOptions = { checkServerIdentity: () => undefined };
+  switch (ssl) {
+    case undefined:
+    case null:
+    case false:
+    case "disable":
+      return { mode: "disable", options: {}, files };
+    case "prefer":
+    case "allow":
+      return { mode: "prefer", options: unverified, files };
+    case "require":
+      // https://www.postgresql.org/docs/current/libpq-ssl.html: with a root certificate it means verify-ca.
+      return { mode: "require", options: files.ca === undefined ? unverified : anyHost, files };
+    case "verify-ca":
+      return { mode: "require", options: anyHost, files };
+    default:
+      return {
+        mode: "require",
+        options: typeof ssl === "object" ? ssl as ConnectionOptions : {},
+        files,
+      };
   }
-  if (ssl === "prefer" || ssl === "allow") {
-    return { mode: "prefer", options: { rejectUnauthorized: false } };
-  }
-  if (ssl === "require") return { mode: "require", options: { rejectUnauthorized: false } };
-  if (ssl === "verify-ca") {
-    return {
-      mode: "require",
-      options: { checkServerIdentity: () => undefined },
-    };
-  }
-  return { mode: "require", options: typeof ssl === "object" ? ssl as ConnectionOptions : {} };
 }

@@ -2,11 +2,12 @@
  * The two connections when they are lost: what the link, the publisher and the listener promise by themselves.
  */
 import assert from "node:assert/strict";
-import { createServer, type Socket } from "node:net";
+import { createServer } from "node:net";
 import type { Sql } from "postgres";
 import { pgAdapter } from "../../mod.ts";
 import { createCluster } from "../support/cluster.ts";
 import { databaseUri } from "../support/database.ts";
+import { muteServer } from "../support/mute_server.ts";
 import { connectSql } from "../support/sql.ts";
 import { type Scope, test } from "../support/test.ts";
 import { next, until } from "../support/wait.ts";
@@ -53,25 +54,8 @@ test("what is published while its backend is terminated over and over arrives on
   assert.deepEqual(received?.map(([n]) => n), Array.from({ length: sent }, (_, n) => n));
 });
 
-/** A server that accepts connections and says nothing. */
-async function silentServer(t: Scope): Promise<{ port: number; sockets: Set<Socket> }> {
-  const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
-    sockets.add(socket);
-    socket.resume();
-    socket.on("error", () => {});
-    socket.on("close", () => sockets.delete(socket));
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  t.after(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  return { port: (server.address() as { port: number }).port, sockets };
-}
-
 test("a server that accepts and says nothing is given up in time, told once, and tried again", async (t) => {
-  const { port, sockets } = await silentServer(t);
+  const { port, sockets } = await muteServer(t);
   const adapter = pgAdapter(`postgresql://u@127.0.0.1:${port}/d`, { connectTimeout: 50 });
   const errors: { code: string; message: string }[] = [];
   adapter.on("error", (error) => errors.push(error));
@@ -109,7 +93,7 @@ test("a server that closes each connection at once is tried with patience", asyn
 });
 
 test("several hosts are tried in turn until one accepts", async (t) => {
-  const { port } = await silentServer(t);
+  const { port } = await muteServer(t);
   const url = new URL(await databaseUri());
   const uri = `postgresql://${url.username}${
     url.password && `:${url.password}`

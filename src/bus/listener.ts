@@ -255,7 +255,7 @@ export class Listener {
     const payload = `${this.#probeStart}${++this.#probes};`;
     const heard = deferred<void>();
     this.#probe = { payload, heard };
-    await session.query("select pg_notify($1,$2)", [this.#probeChannel, payload]);
+    await session.notify(this.#probeChannel, payload);
     await session.wait(heard.promise, () =>
       new PgAdapterError(
         "NO_LOOPBACK",

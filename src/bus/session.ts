@@ -92,6 +92,9 @@ export class Session {
   #over: PgAdapterError | undefined;
   #opened = false;
   #prepares: boolean;
+  #isPooled = false;
+  /** The other connection of {@linkcode Session.notify}. */
+  #other: Session | undefined;
   /** What an attempt waits for. */
   #awaited: "password" | "answer" = "password";
 
@@ -155,6 +158,30 @@ export class Session {
   }
 
   /**
+   * Sends a notification that this session hears only if it really listens. A pooler in transaction mode would let a
+   * session hear its own, which comes with the answer to the statement; behind a pooler it is sent from elsewhere.
+   *
+   * @throws What {@linkcode Session.open} and {@linkcode Session.query} throw.
+   */
+  async notify(channel: string, payload: string): Promise<void> {
+    const run = (session: Session) =>
+      session.query("select pg_notify($1,$2)", [channel, payload]).then(() => {});
+    if (!this.#isPooled || this.#over !== undefined) return await run(this);
+    const other = this.#other = new Session(
+      this.#settings,
+      this.#address,
+      this.#applicationName,
+      this.#limits,
+      { lost: () => {} },
+    );
+    try {
+      await this.#untilOver(other.open().then(() => run(other)));
+    } finally {
+      await other.end();
+    }
+  }
+
+  /**
    * Asks for a sign of life, and gives the connection up when there is none in time.
    *
    * @throws PgAdapterError `CONNECTION_LOST`.
@@ -192,6 +219,7 @@ export class Session {
   /** Says goodbye to the server and closes the socket. */
   async end(): Promise<void> {
     if (this.#over !== undefined) return;
+    void this.#other?.end();
     const closed = this.#lost("it was closed");
     if (!this.#opened) {
       // The server may not even know yet that it is there.
@@ -272,8 +300,8 @@ export class Session {
       );
     }
     // The process that answers is not the one that greeted: a pooler in between.
-    const isPooled = row.pid !== rows.state?.pid;
-    if (isPooled) this.#prepares = false;
+    this.#isPooled = row.pid !== rows.state?.pid;
+    if (this.#isPooled) this.#prepares = false;
     else if (this.#limits.isOwn) await sql.unsafe(settingText(this.#limits.statement));
     this.#opened = true;
   }
@@ -341,6 +369,7 @@ export class Session {
     if (this.#over !== undefined) return false;
     this.#over = error;
     this.#rejectWaiting(error);
+    void this.#other?.end();
     this.#dial?.destroy();
     // The instance only has to forget its queries; its socket is gone, and what it says of that is known.
     this.#sql?.end({ timeout: 0 }).catch(() => {});

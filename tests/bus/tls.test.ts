@@ -1,52 +1,21 @@
-/** TLS in front of the real server: a proxy that speaks PostgreSQL's request for TLS, with a certificate for "localhost". */
+/** TLS as an adapter is told to use it. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
-import { TLSSocket } from "node:tls";
+import { createServer } from "node:net";
+import { fileURLToPath } from "node:url";
 import postgres from "postgres";
 import { pgAdapter } from "../../mod.ts";
+import { Session } from "../../src/bus/session.ts";
+import { connectionSettings } from "../../src/bus/settings.ts";
 import { uniquePrefix } from "../support/cluster.ts";
 import { databaseUri } from "../support/database.ts";
-import { type Scope, test } from "../support/test.ts";
+import { test } from "../support/test.ts";
+import { certificate, otherAuthority, startTlsProxy } from "../support/tls_proxy.ts";
 
-const read = (name: string) => readFileSync(new URL(`./fixtures/${name}`, import.meta.url), "utf8");
-const cert = read("localhost.crt");
-const key = read("localhost.key");
-
-/** The connection string of the proxy, at a host of this name, and how many connections were encrypted. */
-async function tlsProxy(t: Scope): Promise<{ uri(host: string): string; encrypted: () => number }> {
-  const target = new URL(await databaseUri());
-  let encrypted = 0;
-  const server = createServer((socket) => {
-    socket.on("error", () => {});
-    socket.once("data", (request) => {
-      assert.deepEqual([...request], [0, 0, 0, 8, 4, 210, 22, 47]);
-      socket.write("S");
-      const secure = new TLSSocket(socket, { isServer: true, cert, key });
-      const upstream = connect(Number(target.port || 5432), target.hostname);
-      secure.on("secure", () => encrypted++);
-      for (const [a, b] of [[secure, upstream], [upstream, secure]] as const) {
-        a.on("data", (data) => b.write(data));
-        a.on("error", () => b.destroy());
-        a.on("close", () => b.destroy());
-      }
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, resolve));
-  t.after(() => server.close());
-  const { port } = server.address() as { port: number };
-  return {
-    uri(host) {
-      const uri = new URL(target);
-      uri.host = `${host}:${port}`;
-      return uri.href;
-    },
-    encrypted: () => encrypted,
-  };
-}
+const cert = readFileSync(certificate, "utf8");
 
 test("TLS as the connection string or the options of postgres.js say", async (t) => {
-  const proxy = await tlsProxy(t);
+  const proxy = await startTlsProxy(t, await databaseUri());
   const targets = {
     "sslmode=require": `${proxy.uri("localhost")}?sslmode=require`,
     "a certificate authority": postgres(proxy.uri("localhost"), { ssl: { ca: cert } }),
@@ -62,7 +31,7 @@ test("TLS as the connection string or the options of postgres.js say", async (t)
 });
 
 test("a certificate that is not trusted, or is that of another host, is refused", async (t) => {
-  const proxy = await tlsProxy(t);
+  const proxy = await startTlsProxy(t, await databaseUri());
   const targets = {
     "not trusted": `${proxy.uri("localhost")}?sslmode=verify-full`,
     "another host": postgres(proxy.uri("127.0.0.1"), { ssl: { ca: cert } }),
@@ -75,3 +44,90 @@ test("a certificate that is not trusted, or is that of another host, is refused"
     await adapter.close();
   }
 });
+
+test("each way to ask for TLS, at a host whose certificate fits and one whose does not", async (t) => {
+  const plain = await databaseUri();
+  const { uri, encrypted } = await startTlsProxy(t, plain);
+  const own = `sslrootcert=${encodeURIComponent(fileURLToPath(certificate))}`;
+  const other = `sslrootcert=${encodeURIComponent(fileURLToPath(otherAuthority))}`;
+  const missing = `sslrootcert=${encodeURIComponent(fileURLToPath(certificate))}.none`;
+  const [fits, differs] = [uri("localhost"), uri("127.0.0.1")];
+  const cases: [target: string | postgres.Sql, expected: "encrypted" | "clear" | RegExp][] = [
+    [`${fits}?sslmode=prefer`, "encrypted"],
+    [`${fits}?sslmode=require`, "encrypted"],
+    [`${differs}?sslmode=require`, "encrypted"],
+    [`${fits}?sslmode=verify-ca`, /TLS failed/],
+    [`${fits}?sslmode=verify-full`, /TLS failed/],
+    [`${fits}?sslmode=require&${own}`, "encrypted"],
+    [`${differs}?sslmode=require&${own}`, "encrypted"],
+    [`${fits}?sslmode=require&${other}`, /TLS failed/],
+    [`${differs}?sslmode=verify-ca&${own}`, "encrypted"],
+    [`${fits}?sslmode=verify-ca&${other}`, /TLS failed/],
+    [`${fits}?sslmode=verify-full&${own}`, "encrypted"],
+    [`${differs}?sslmode=verify-full&${own}`, /TLS failed/],
+    [`${fits}?sslmode=verify-full&${missing}`, /\.none cannot be read/],
+    [`${fits}?sslmode=require&sslrootcert=system`, /TLS failed/],
+    [postgres(fits, { ssl: { ca: cert } }), "encrypted"],
+    [postgres(differs, { ssl: { ca: cert } }), /TLS failed/],
+    [postgres(differs, { ssl: { ca: cert, servername: "localhost" } }), "encrypted"],
+    [postgres(differs, { ssl: { rejectUnauthorized: false } }), "encrypted"],
+    [postgres(fits, { ssl: "verify-full" }), /TLS failed/],
+    [postgres(fits, { ssl: true }), /TLS failed/],
+    [plain, "clear"],
+    [`${plain}?sslmode=disable`, "clear"],
+    [`${plain}?sslmode=disable&${missing}`, "clear"],
+    [`${plain}?sslmode=prefer`, "clear"],
+    [`${plain}?sslmode=require`, /does not support TLS/],
+    [`${plain}?sslmode=verify-full`, /does not support TLS/],
+  ];
+  for (const [target, expected] of cases) {
+    const before = encrypted();
+    const what = typeof target === "string" ? target : JSON.stringify(target.options.ssl);
+    if (expected instanceof RegExp) {
+      await assert.rejects(connectTo(target), { code: "CONNECT_FAILED", message: expected }, what);
+    } else {
+      await connectTo(target);
+      assert.equal(encrypted() - before, expected === "encrypted" ? 1 : 0, what);
+    }
+  }
+});
+
+test("whoever answers the request for TLS with more than a yes or no is not talked to", async (t) => {
+  for (const answer of ["SEverything from here on is forged", "Eno such thing\0", "?"]) {
+    let more = 0;
+    const server = createServer((socket) => {
+      socket.on("error", () => {});
+      socket.once("data", () => {
+        socket.on("data", ({ length }) => more += length);
+        socket.write(answer);
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    t.after(() => server.close());
+    const { port } = server.address() as { port: number };
+    for (const mode of ["prefer", "require"]) {
+      await assert.rejects(connectTo(`postgresql://u@127.0.0.1:${port}/d?sslmode=${mode}`), {
+        code: "CONNECT_FAILED",
+        message: /did not answer the request for TLS as it should/,
+      }, `${answer} ${mode}`);
+    }
+    assert.equal(more, 0);
+  }
+});
+
+/** One connection, which is closed again. */
+async function connectTo(target: string | postgres.Sql): Promise<void> {
+  const settings = connectionSettings(target);
+  const session = new Session(
+    settings,
+    settings.addresses[0]!,
+    "tests",
+    { connect: 2_000, statement: 2_000, isOwn: true },
+    { lost: () => {} },
+  );
+  try {
+    await session.open();
+  } finally {
+    await session.end();
+  }
+}

@@ -40,6 +40,8 @@ export interface SessionEvents {
 /** Rows as postgres.js returns them. */
 export type Rows = Record<string, unknown>[];
 
+/** How many times our own deadline the server waits for a session that takes nothing. */
+const SILENT_STATEMENTS = 3;
 /** The longest wait for a lock; see {@linkcode serverSettings}. */
 const LOCK_TIMEOUT_MS = 2_000;
 
@@ -47,7 +49,8 @@ const LOCK_TIMEOUT_MS = 2_000;
  * Settings of the server for our sessions, where they are ours alone: a pooler would hand them on to others. Those that
  * the server does not have are passed over.
  *
- * - A listener that stops reading would block every NOTIFY of the cluster, so the server is told to give up on it.
+ * - A listener that stops reading would block every NOTIFY of the cluster, so the server is told to give up on it after
+ *   three times what we would wait for the server: 15 s.
  * - A lock that is held (every NOTIFY takes the one of the whole server when it commits) is an answer, 55P03, well before
  *   our own deadline gives up the connection.
  * - `statement_timeout` is off, also where the role has one. The server stops that clock before it commits, so it does
@@ -57,7 +60,7 @@ const LOCK_TIMEOUT_MS = 2_000;
  */
 function serverSettings(statementMs: number): [name: string, value: string][] {
   return [
-    ["tcp_user_timeout", "15s"],
+    ["tcp_user_timeout", `${Math.max(1_000, statementMs * SILENT_STATEMENTS)}ms`],
     ["tcp_keepalives_idle", "10"],
     ["tcp_keepalives_interval", "5"],
     ["tcp_keepalives_count", "3"],

@@ -185,7 +185,7 @@ test("a session of our own is set up so that it holds nobody up and is not ended
     await session.open();
     const rows = await session.query(
       `select name, current_setting(name) as value from pg_settings where name in
-        ('lock_timeout', 'statement_timeout', 'idle_session_timeout', 'synchronous_commit')`,
+        ('lock_timeout', 'statement_timeout', 'idle_session_timeout', 'synchronous_commit', 'tcp_user_timeout')`,
     );
     return Object.fromEntries(rows.map(({ name, value }) => [name, value]));
   };
@@ -194,9 +194,14 @@ test("a session of our own is set up so that it holds nobody up and is not ended
     lock_timeout: "2s",
     statement_timeout: "0",
     synchronous_commit: "off",
+    tcp_user_timeout: "15000",
   };
   assert.deepEqual(await show({}), own);
-  assert.deepEqual(await show({ statement: 1_000 }), { ...own, lock_timeout: "400ms" });
+  assert.deepEqual(await show({ statement: 1_000 }), {
+    ...own,
+    lock_timeout: "400ms",
+    tcp_user_timeout: "3000",
+  });
   assert.equal((await show({ isOwn: false })).synchronous_commit, "on");
 });
 

@@ -154,6 +154,31 @@ test("a link remembers that statements cannot be prepared", async (t) => {
   assert.equal(downs.length, 1);
 });
 
+test("statements that are retried while the connection breaks are refused, and the next session works", async (t) => {
+  const proxy = await FaultProxy.start(await databaseUri());
+  t.after(() => proxy.close());
+  const { link, ups, downs } = linkOf(t, proxy.uri);
+  link.start();
+  for (const how of ["rst", "fin"] as const) {
+    await until("it is up", () => link.phase === "up");
+    const [session, count] = [ups.at(-1)!, ups.length];
+    proxy.cutOn({ on: "cut me", how });
+    const retries: Promise<unknown>[] = [];
+    // The driver neither sends nor rejects what it is given at these moments.
+    const retry = () => retries.push(assert.rejects(session.query("select 1"), code));
+    const code = { code: "CONNECTION_LOST" };
+    await session.query("select 'cut me'").catch(retry);
+    queueMicrotask(retry);
+    setImmediate(retry);
+    await until("all are given", () => retries.length === 3);
+    await within(1_000, "refusing them", Promise.all(retries));
+    await until("it is up again", () => ups.length === count + 1);
+    const running = Array.from({ length: 4 }, (_, n) => ups.at(-1)!.query(`select ${n} as n`));
+    assert.deepEqual(await Promise.all(running), [0, 1, 2, 3].map((n) => [{ n }]));
+  }
+  assert.equal(downs.length, 2);
+});
+
 test("close() ends a link within a second at each stage, for good", async (t) => {
   const proxy = await FaultProxy.start(await databaseUri());
   t.after(() => proxy.close());

@@ -1,5 +1,6 @@
 /** One connection: what it asks, how it is given up, and what it leaves behind. */
 import assert from "node:assert/strict";
+import { Socket } from "node:net";
 import process from "node:process";
 import { PgAdapterError } from "../../mod.ts";
 import { Session, type SessionLimits } from "../../src/bus/session.ts";
@@ -203,6 +204,27 @@ test("a session of our own is set up so that it holds nobody up and is not ended
     tcp_user_timeout: "3000",
   });
   assert.equal((await show({ isOwn: false })).synchronous_commit, "on");
+});
+
+test("what the server remarks goes nowhere, and the system asks an idle connection early whether it is there", async (t) => {
+  const { log } = console;
+  const { setKeepAlive } = Socket.prototype;
+  const logged: unknown[] = [];
+  const delays: unknown[] = [];
+  console.log = (...args: unknown[]) => logged.push(args);
+  Socket.prototype.setKeepAlive = function (isOn, delay) {
+    delays.push(delay);
+    return setKeepAlive.call(this, isOn, delay);
+  };
+  t.after(() => {
+    console.log = log;
+    Socket.prototype.setKeepAlive = setKeepAlive;
+  });
+  const { session } = sessionOf(t, await databaseUri());
+  await session.open();
+  await session.query("do $$ begin raise notice 'by the way'; end $$");
+  assert.deepEqual(logged, []);
+  assert.ok(delays.length > 0 && delays.every((delay) => delay === 10_000), delays.join());
 });
 
 test("a statement that is refused since it was prepared runs once, in its place, and no other is prepared", async (t) => {

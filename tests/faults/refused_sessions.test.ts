@@ -76,7 +76,7 @@ test(
       const before = proxy.accepted;
       const cpu = process.cpuUsage();
       const { adapter, codes } = failing(t, uri.href);
-      const ms = await tries(adapter, 2_500);
+      const ms = await tries(adapter, 1_500);
       const attempts = proxy.accepted - before;
       const { user: busy, system } = process.cpuUsage(cpu);
       assert.deepEqual(codes, [code], name);
@@ -112,7 +112,7 @@ test(
     // The first bytes of the server's greeting pass, and then nothing but the end.
     const rule = proxy.cutOn({ on: 20, direction: "down", how: "fin", times: Infinity });
     const before = proxy.accepted;
-    const ms = await tries(adapter, 2_500);
+    const ms = await tries(adapter, 1_500);
     const attempts = proxy.accepted - before;
     assert.ok(attempts >= 4 && attempts <= allowed(ms), `${attempts} attempts in ${ms} ms`);
     assert.deepEqual(codes, ["CONNECT_FAILED"]);
@@ -147,7 +147,7 @@ test("row 20: hosts that all refuse are tried in rounds, with patience, and call
   await assert.rejects(adapter.ready(), { code: "CONNECT_FAILED" });
   const first = performance.now() - start;
   assert.ok(first < 1_000, `the first call is answered after ${first} ms`);
-  const ms = first + await tries(adapter, 2_500);
+  const ms = first + await tries(adapter, 1_500);
   record(20, { hosts: 3, rounds: attempts[0], ms, first });
   for (const count of attempts) {
     assert.ok(count >= 4 && count <= allowed(ms), `${count} rounds in ${ms} ms`);
@@ -170,7 +170,7 @@ test("many that lose one server with room for few come back, and do not storm it
     uri: proxy.uri,
     adapter: { requestsTimeout: 1_000 },
   });
-  const downtime = 2_000;
+  const downtime = 1_500;
   const before = proxy.accepted;
   const lost = cluster.servers.map(({ adapter }) => next(adapter, "disconnect"));
   const since = performance.now();

@@ -40,17 +40,15 @@ export interface SessionEvents {
 /** Rows as postgres.js returns them. */
 export type Rows = Record<string, unknown>[];
 
-/** How many times our own deadline the server waits for a session that takes nothing. */
-const SILENT_STATEMENTS = 3;
 /** The longest wait for a lock; see {@linkcode serverSettings}. */
 const LOCK_TIMEOUT_MS = 2_000;
 
 /**
  * Settings of the server for our sessions, where they are ours alone: a pooler would hand them on to others. Those that
- * the server does not have are passed over.
+ * the server does not have are passed over, and those that the connection string sets stay as they are.
  *
- * - A listener that stops reading would block every NOTIFY of the cluster, so the server is told to give up on it after
- *   three times what we would wait for the server: 15 s.
+ * - A listener that stops reading would block every NOTIFY of the cluster, so the server is told to give up on it. One
+ *   that is only busy for some seconds is spared.
  * - A lock that is held (every NOTIFY takes the one of the whole server when it commits) is an answer, 55P03, well before
  *   our own deadline gives up the connection.
  * - `statement_timeout` is off, also where the role has one. The server stops that clock before it commits, so it does
@@ -60,7 +58,7 @@ const LOCK_TIMEOUT_MS = 2_000;
  */
 function serverSettings(statementMs: number): [name: string, value: string][] {
   return [
-    ["tcp_user_timeout", `${Math.max(1_000, statementMs * SILENT_STATEMENTS)}ms`],
+    ["tcp_user_timeout", "15s"],
     ["tcp_keepalives_idle", "10"],
     ["tcp_keepalives_interval", "5"],
     ["tcp_keepalives_count", "3"],
@@ -76,8 +74,10 @@ function serverSettings(statementMs: number): [name: string, value: string][] {
 const OPENING = `select pg_is_in_recovery() as standby, pg_encoding_to_char(encoding) as encoding,
   pg_backend_pid() as pid from pg_database where datname = current_database()`;
 
-function settingText(statementMs: number): string {
-  const wanted = serverSettings(statementMs).map(([name, value]) => `('${name}','${value}')`);
+function settingText(statementMs: number, given: Readonly<Record<string, string>>): string {
+  const wanted = serverSettings(statementMs)
+    .filter(([name]) => !(name in given))
+    .map(([name, value]) => `('${name}','${value}')`);
   return `select count(set_config(s.name, w.value, false)) from pg_settings s
     join (values ${wanted.join(",")}) as w(name, value) on s.name = w.name`;
 }
@@ -305,7 +305,7 @@ export class Session {
     // The process that answers is not the one that greeted: a pooler in between.
     this.#isPooled = row.pid !== rows.state?.pid;
     if (this.#isPooled) this.#prepares = false;
-    else if (this.#limits.isOwn) await sql.unsafe(settingText(this.#limits.statement));
+    else if (this.#limits.isOwn) await sql.unsafe(settingText(this.#limits.statement, parameters));
     this.#opened = true;
   }
 

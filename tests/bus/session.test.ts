@@ -181,8 +181,8 @@ test("what the environment says about the target of connections does not matter"
 
 test("a session of our own is set up so that it holds nobody up and is not ended", async (t) => {
   const uri = await databaseUri();
-  const show = async (limits: Partial<SessionLimits>) => {
-    const { session } = sessionOf(t, uri, limits);
+  const show = async (limits: Partial<SessionLimits>, parameters = "") => {
+    const { session } = sessionOf(t, uri + parameters, limits);
     await session.open();
     const rows = await session.query(
       `select name, current_setting(name) as value from pg_settings where name in
@@ -201,9 +201,13 @@ test("a session of our own is set up so that it holds nobody up and is not ended
   assert.deepEqual(await show({ statement: 1_000 }), {
     ...own,
     lock_timeout: "400ms",
-    tcp_user_timeout: "3000",
   });
   assert.equal((await show({ isOwn: false })).synchronous_commit, "on");
+  assert.deepEqual(await show({}, "?tcp_user_timeout=2000&lock_timeout=7s"), {
+    ...own,
+    lock_timeout: "7s",
+    tcp_user_timeout: "2000",
+  });
 });
 
 test("what the server remarks goes nowhere, and the system asks an idle connection early whether it is there", async (t) => {

@@ -90,17 +90,19 @@ test(
   "row 16: a server that is stopped is given up by the database, and the others go on",
   async (t) => {
     const server = await startSmall(t);
+    // By default it is 15 s.
+    const uri = `${server.uri}?tcp_user_timeout=2000`;
     const adapter = OPTIONS;
     const maxSize = 8_000;
     const traffic = await createTraffic(t, {
-      uri: server.uri,
+      uri,
       size: 2,
       rate: 50,
       maxSize,
       adapter,
     });
     const child = await startChild(t, {
-      uri: server.uri,
+      uri,
       prefix: traffic.prefix,
       adapter,
       maxSize,

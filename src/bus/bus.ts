@@ -184,11 +184,11 @@ export class Bus {
           if (this.#listener.isUp && !this.#wasDeaf) this.#publisher.release();
           this.#greet();
         },
-        down: (fault) => {
+        down: (fault, silent) => {
           this.#wasDeaf = !this.#listener.isUp;
           this.#down(fault);
-          // What was lost by silence may have taken the other connection with it.
-          this.#checkListener();
+          // What silenced this connection may have silenced the other one.
+          if (silent) this.#checkListener();
         },
         confirmed: ({ channel, payload }) => {
           const sequence = sequenceOf(payload);

@@ -117,7 +117,7 @@ export class Listener {
 
   /** Makes sure that the connection is there. Called when nothing was heard for a while. */
   async check(ms: number): Promise<void> {
-    await this.#link.session?.check(ms);
+    await this.#link.check(ms);
   }
 
   /**

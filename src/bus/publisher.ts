@@ -147,10 +147,10 @@ export class Publisher {
         events.up(session);
         this.#schedule();
       },
-      down: (error) => {
+      down: (error, silent) => {
         this.#isHeld = true;
         this.#resend();
-        events.down(error);
+        events.down(error, silent);
       },
       failed: events.failed,
     });

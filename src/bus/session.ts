@@ -198,17 +198,6 @@ export class Session {
     }
   }
 
-  /** Makes sure that the connection is there; it is given up when it is not. Never rejects. */
-  async check(ms: number): Promise<void> {
-    const { statement } = this.#limits;
-    const late = () => this.#lost(`it was silent, and did not answer within ${ms} ms`);
-    try {
-      await withDeadline(this.query("select 1"), Math.min(ms, statement), late);
-    } catch (fault) {
-      if (fault instanceof PgAdapterError) this.lose(fault);
-    }
-  }
-
   /** Waits for something that happens on this connection: rejects when it is lost, or when that takes too long. */
   wait<T>(promise: Promise<T>, late: () => PgAdapterError): Promise<T> {
     return withDeadline(this.#untilOver(promise), this.#limits.statement, late);

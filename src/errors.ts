@@ -15,6 +15,7 @@
  * | `DISCONNECTED` | other servers cannot be asked as a connection is being replaced |
  * | `PUBLISH_FAILED` | PostgreSQL refused a message |
  * | `LISTEN_FAILED` | PostgreSQL refused a LISTEN |
+ * | `QUEUE_FILLING` | the queue of notifications of the database server fills: some session does not read |
  * | `BUFFER_FULL` | PostgreSQL was away for longer than `maxBuffer` holds; messages were dropped |
  * | `NOT_ENCODABLE` | data that cannot be serialized (a cycle, a BigInt) |
  * | `PAYLOAD_TOO_LARGE` | a packet of more than `maxPayload` bytes |
@@ -40,6 +41,7 @@ export type PgAdapterErrorCode =
   | "DISCONNECTED"
   | "PUBLISH_FAILED"
   | "LISTEN_FAILED"
+  | "QUEUE_FILLING"
   | "BUFFER_FULL"
   | "NOT_ENCODABLE"
   | "PAYLOAD_TOO_LARGE"

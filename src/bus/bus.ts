@@ -20,6 +20,7 @@ import { type Place, Places } from "./places.ts";
 import { Presence } from "./presence.ts";
 import { Publisher, type PublisherStats } from "./publisher.ts";
 import { Pulse } from "./pulse.ts";
+import { QueueWatch } from "./queue_watch.ts";
 import { type BusPhase, Readiness } from "./readiness.ts";
 import { Repeats } from "./repeats.ts";
 import { Requests } from "./requests.ts";
@@ -56,6 +57,8 @@ export interface PgAdapterStats {
   received: InboxStats;
   /** What waits to be sent. */
   queued: { messages: number; bytes: number };
+  /** How full the queue of notifications of the database server was when last looked at, between 0 and 1. */
+  notifyQueueUsage: number | undefined;
 }
 
 /** How long `close()` waits for a connection that is down, if something is queued. */
@@ -69,6 +72,9 @@ const RECONNECT_PATIENCE_MS = 250;
 
 /** After an outage, how long what waited is held for those who are not back yet: the longest pause between attempts. */
 const HOLD_OFF_MS = 1_500;
+
+/** How often the queue of notifications is looked at. */
+const QUEUE_WATCH_MS = 30_000;
 
 /** How long a heartbeat that PostgreSQL has taken may take to come back, at most. */
 const MAX_ECHO_MS = 3_000;
@@ -98,6 +104,7 @@ export class Bus {
   readonly #readiness: Readiness;
   readonly #pulse: Pulse;
   readonly #repeats: Repeats;
+  readonly #queueWatch: QueueWatch;
   readonly #echoMs: number;
   /** What this process sent last to everybody. */
   #lastSent: { channel: string; sequence: number } | undefined;
@@ -199,6 +206,7 @@ export class Bus {
         error,
       },
     );
+    this.#queueWatch = new QueueWatch(QUEUE_WATCH_MS, () => this.#listener.queueUsage(), error);
     this.#repeats = new Repeats(options.prefix, this.#publisher);
     const presence = new Presence(options.prefix, this.uid);
     this.#listener = new Listener(this.uid, presence, this.#privateChannel, listen, limits, {
@@ -370,6 +378,7 @@ export class Bus {
       published: { ...this.#publisher.stats },
       received: { ...this.#inbox.stats },
       queued: this.#publisher.queued,
+      notifyQueueUsage: this.#queueWatch.usage,
     };
   }
 
@@ -380,6 +389,7 @@ export class Bus {
 
   async #close(): Promise<void> {
     this.#pulse.stop();
+    this.#queueWatch.stop();
     clearTimeout(this.#patience);
     clearTimeout(this.#holdOff);
     // What waits is sent even by an adapter that is still connecting, but a database that is away holds nobody up.
@@ -493,6 +503,7 @@ export class Bus {
     this.#greeted = true;
     this.membership.hello();
     this.#pulse.start();
+    this.#queueWatch.start();
     this.#wasDeaf = false;
     clearTimeout(this.#holdOff);
     this.#holdOff = setTimeout(() => this.#publisher.release(), HOLD_OFF_MS);
@@ -541,6 +552,7 @@ export class Bus {
   #down(error: PgAdapterError): void {
     this.#greeted = false;
     this.#pulse.stop();
+    this.#queueWatch.stop();
     clearTimeout(this.#patience);
     clearTimeout(this.#holdOff);
     this.membership.interrupted();

@@ -165,6 +165,19 @@ export class Listener {
     }
   }
 
+  /** How full the queue of notifications is, between 0 and 1; nothing when that cannot be found out. Never rejects. */
+  async queueUsage(): Promise<number | undefined> {
+    const { session } = this.#link;
+    if (session === undefined) return undefined;
+    try {
+      const [row] = await session.query("select pg_notification_queue_usage() as usage");
+      return Number(row?.usage);
+    } catch (_fault) {
+      // The connection is told of by the link; a refusal leaves it unknown.
+      return undefined;
+    }
+  }
+
   /** Wants a channel no longer. */
   unlisten(channel: string): void {
     const wanted = this.#wanted.get(channel);

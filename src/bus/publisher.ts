@@ -34,6 +34,8 @@ const STATEMENT_BYTES = 1_000_000;
 const MAX_REMEMBERED_CHANNELS = 65_536;
 /** For how long more than `maxBuffer` may wait while the database takes what it is given: a burst is no outage. */
 const PATIENCE_MS = 1_000;
+/** How long it must have gone well before the next refusal is told. */
+const QUIET_MS = 10_000;
 /** PostgreSQL's code for a queue of notifications that is full. */
 const QUEUE_FULL = "54000";
 /** PostgreSQL's code for NOTIFY on a standby: the server was demoted. */
@@ -111,6 +113,8 @@ export class Publisher {
   /** Since when more than `maxBuffer` waits. */
   #fullSince: number | undefined;
   #refusals = 0;
+  /** When PostgreSQL last refused something for a while. */
+  #refusedAt = -Infinity;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #isClosed = false;
 
@@ -456,7 +460,11 @@ export class Publisher {
   #retryLater(session: Session, fault: unknown): boolean {
     const code = sqlState(fault);
     if (!/^(40|53|54|55|57)/.test(code)) return false;
-    if (this.#refusals++ === 0) this.#refused(fault, "it is sent again");
+    this.#refusals++;
+    const now = performance.now();
+    // What comes and goes is one outage.
+    if (now - this.#refusedAt > QUIET_MS) this.#refused(fault, "it is sent again");
+    this.#refusedAt = now;
     this.#retry = setTimeout(() => {
       // A queue that was full stays so until somebody asks how full it is: only that, and a NOTIFY that succeeds, lets
       // PostgreSQL forget what everybody has read.

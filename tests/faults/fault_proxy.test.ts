@@ -215,3 +215,15 @@ test("it slices, slows down and bounds the bandwidth, and changes nothing", asyn
   assert.ok(performance.now() - before >= 150, `${performance.now() - before}`);
   proxy.pass();
 });
+
+test("connections that are forgotten are silent for good, and new ones pass", async (t) => {
+  const { proxy, dial } = await setUp(t);
+  const [one, two] = [await dial("listen"), await dial("publish")];
+  proxy.forget({ only: "listen" });
+  one.client.socket.write("lost");
+  one.peer.socket.write("lost");
+  two.client.socket.write("other");
+  await until("the other one passes", () => two.peer.text === "other");
+  await dial("listen");
+  assert.deepEqual([one.client.text, one.peer.text, one.client.closed], ["", "", false]);
+});

@@ -67,3 +67,28 @@ test(
   },
   LONG,
 );
+
+for (const only of ["listen", "publish", undefined] as const) {
+  test(
+    `a router that forgets ${
+      only === undefined ? "both connections" : `the ${only}ing connection`
+    } and lets new ones pass is noticed, and nothing is lost`,
+    async (t) => {
+      const traffic = await createTraffic(t, { adapter: QUICK, rate: 67, proxied: true });
+      const talker = traffic.at(0);
+      traffic.run();
+      await traffic.more(60);
+      const since = performance.now();
+      talker.proxy.forget(only === undefined ? {} : { only });
+      const { at: noticed } = await hears(talker, "disconnect", since);
+      const { at: back } = await hears(talker, "reconnect", since);
+      await traffic.more(60);
+      judge(11, traffic, await traffic.stop(), {
+        fault: `${only ?? "both"} forgotten`,
+        notice: noticed - since,
+        recover: back - noticed,
+      });
+    },
+    LONG,
+  );
+}

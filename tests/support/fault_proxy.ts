@@ -196,6 +196,11 @@ export class FaultProxy implements AsyncDisposable {
     this.#forgets = ms;
   }
 
+  /** Swallows from now on what comes on the connections that are open, as a router does that was replaced; new ones pass. */
+  forget({ only }: Only = {}): void {
+    for (const connection of this.#connections) if (connection.is(only)) connection.forget();
+  }
+
   /** Cuts connections by what passes. */
   cutOn(rule: CutRule): ActiveCut {
     const active = new Rule(rule, () => this.#rules.delete(active));
@@ -315,6 +320,10 @@ class Connection {
     end(this.#client, how);
     if (this.#server !== undefined) end(this.#server, how);
     if (how === "rst") this.#finish();
+  }
+
+  forget(): void {
+    this.#isForgotten = true;
   }
 
   /** The fault is over. */

@@ -148,7 +148,10 @@ export class Bus {
           this.#inbox.sweep();
           this.#publisher.sweep();
         },
-        unheard: () => failed(differentDatabases(options.statementTimeout)),
+        unheard: () => {
+          if (this.#readiness.isAcquainted) this.#listener.replace(deaf(options.statementTimeout));
+          else failed(differentDatabases(options.statementTimeout));
+        },
         deaf: () => this.#listener.replace(deaf(this.#echoMs)),
         silent: () => this.#checkListener(),
       },
@@ -207,7 +210,11 @@ export class Bus {
       },
     );
     this.#queueWatch = new QueueWatch(QUEUE_WATCH_MS, () => this.#listener.queueUsage(), error);
-    this.#repeats = new Repeats(options.prefix, this.#publisher);
+    this.#repeats = new Repeats(
+      options.prefix,
+      (channel) => this.#places.isNamespace(channel),
+      this.#publisher,
+    );
     const presence = new Presence(options.prefix, this.uid);
     this.#listener = new Listener(this.uid, presence, this.#privateChannel, listen, limits, {
       up: () => {
@@ -395,6 +402,7 @@ export class Bus {
     // What waits is sent even by an adapter that is still connecting, but a database that is away holds nobody up.
     const { isUp, isIdle } = this.#publisher;
     this.#publisher.release();
+    this.#repeats.hurry();
     if (isUp || !isIdle || this.#readiness.isAcquainted) {
       const patience = isUp
         ? this.options.closeTimeout

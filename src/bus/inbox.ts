@@ -361,6 +361,10 @@ export class Inbox {
     }
     const { sender } = used(this.#senders, uid, this.#meet, this.#forget);
     if (kind !== "b") sender.isLeaving = false;
+    // An answer that is on its way is not asked for again.
+    if (frame.isRepeat) {
+      for (const { asked } of sender.waits) if (asked) asked.last = performance.now();
+    }
     // What is about frames does not wait for frames: two that ask each other would wait for ever.
     if (!sender.hasSeen(sequence)) {
       if (kind === "q") this.#events.asked(uid, decodeAsk(frame.body));

@@ -1,15 +1,20 @@
 /**
  * Answers others who missed frames of this process. What is asked for within a short time is answered together, so that
  * twenty processes that missed the same are sent it once or twice, and not twenty times: what is said again is said on
- * the channel that it was sent on.
+ * the channel that it was sent on. The first who asks is answered at once; the more that was, the longer others are
+ * collected before the next answer.
  */
 import { type Ask, encodeAskEnd } from "../wire/ask.ts";
 import { isPrivateChannel, privateChannel } from "../wire/channel.ts";
 import { type Notification, repeated } from "../wire/frame.ts";
 import type { Remembered } from "./sent_frames.ts";
 
-/** Milliseconds after an answer in which questions are collected. */
-const COLLECT_MS = 100;
+/**
+ * For how many milliseconds after an answer questions are collected, at most: one for each frame that was said again, so
+ * that those who join rooms are answered at once. Processes that lost one database are back within about a second of
+ * each other.
+ */
+const MAX_COLLECT_MS = 1_200;
 
 /** What answers are made of: the publisher. */
 export interface RepeatsPublisher {
@@ -21,15 +26,27 @@ export interface RepeatsPublisher {
 /** Says again what others missed. */
 export class Repeats {
   readonly #prefix: string;
+  readonly #isForAll: (channel: string) => boolean;
   readonly #publisher: RepeatsPublisher;
   readonly #asks: Map<string, { uid: string; ask: Ask }> = new Map();
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #answeredAt = -Infinity;
+  /** When the next answer may be given. */
+  #nextAt = -Infinity;
+  #isLeaving = false;
   #isClosed = false;
 
-  /** @param prefix The prefix of the cluster's channels. */
-  constructor(prefix: string, publisher: RepeatsPublisher) {
+  /**
+   * @param prefix The prefix of the cluster's channels.
+   * @param isForAll Whether a channel is listened to by all who get what is sent on it, and not only by those that listen
+   * to the channels of their rooms.
+   */
+  constructor(
+    prefix: string,
+    isForAll: (channel: string) => boolean,
+    publisher: RepeatsPublisher,
+  ) {
     this.#prefix = prefix;
+    this.#isForAll = isForAll;
     this.#publisher = publisher;
   }
 
@@ -38,8 +55,16 @@ export class Repeats {
     if (this.#isClosed) return;
     this.#asks.set(`${uid} ${ask.id}`, { uid, ask });
     if (this.#timer !== undefined) return;
-    const delay = Math.max(0, this.#answeredAt + COLLECT_MS - performance.now());
+    const delay = this.#isLeaving ? 0 : Math.max(0, this.#nextAt - performance.now());
     this.#timer = setTimeout(() => this.#answer(), delay);
+  }
+
+  /** From now on answers at once: this process will not be there for long. */
+  hurry(): void {
+    this.#isLeaving = true;
+    if (this.#timer === undefined) return;
+    clearTimeout(this.#timer);
+    this.#answer();
   }
 
   /** Answers nobody any more. */
@@ -50,7 +75,6 @@ export class Repeats {
 
   #answer(): void {
     this.#timer = undefined;
-    this.#answeredAt = performance.now();
     const frames = new Map<string, { sequence: number; notification: Notification }>();
     const ends: { channel: string; body: string }[] = [];
     for (const { uid, ask } of this.#asks.values()) {
@@ -64,7 +88,7 @@ export class Repeats {
       );
       for (const { sequence, channel, payload } of remembered.frames) {
         // Who does not listen to the channels of its rooms gets it where it does.
-        const to = hasRoomChannels ? channel : own;
+        const to = hasRoomChannels || this.#isForAll(channel) ? channel : own;
         frames.set(`${sequence} ${to}`, {
           sequence,
           notification: { channel: to, payload: repeated(payload) },
@@ -73,6 +97,7 @@ export class Repeats {
       ends.push({ channel: own, body: encodeAskEnd({ id, lost: remembered.lost }) });
     }
     this.#asks.clear();
+    this.#nextAt = performance.now() + Math.min(MAX_COLLECT_MS, frames.size);
     const inOrder = [...frames.values()].sort((a, b) => a.sequence - b.sequence);
     this.#publisher.repeat(inOrder.map(({ notification }) => notification));
     for (const { channel, body } of ends) this.#publisher.control(channel, "e", body);

@@ -58,6 +58,8 @@ async function createHearers(scope: Scope, size: number, adapter: PgAdapterOptio
     const node = await createNode(pgAdapter(at, { prefix, ...QUICK, ...adapter }));
     scope.after(() => node.close());
     node.adapter.on("gap", (gap) => told.push(`gap: ${JSON.stringify(gap)}`));
+    // The outage, which is meant.
+    node.adapter.on("error", () => {});
     const heard: number[] = [];
     node.io.on("n", (n: number) => heard.push(n));
     await node.adapter.ready();

@@ -63,6 +63,8 @@ test(
     const padding = "x".repeat(2_000);
     const bandwidth = 1_000_000;
     proxy.slow({ bandwidth });
+    // Not to the clients of its own server, who would hold all of it.
+    await cluster.socket(1).join("there");
     const before = heldMegabytes();
     const start = performance.now();
     let [emitted, most, longest] = [0, 0, 0];
@@ -141,8 +143,7 @@ test(
     assert.ok(some.volatile.length > 20 && some.volatile.length < 40);
     assert.deepEqual(some.volatile, range(60 - some.volatile.length, 60));
     assert.equal(dropped(), 60 - some.volatile.length);
-    const [first, ...more] = codes();
-    assert.deepEqual([first, ...more].sort(), ["BUFFER_FULL", "CONNECT_FAILED"]);
+    assert.deepEqual(overflows(), ["BUFFER_FULL"]);
 
     // Where it does not the oldest of all go, too.
     const before = dropped();

@@ -344,13 +344,13 @@ export class Publisher {
       this.#batchLimit = Math.min(MAX_NOTIFICATIONS, this.#batchLimit * 2);
       return true;
     } catch (fault) {
-      // The next session sends it again; on a slow line in smaller portions, so that one of them gets through.
-      if (fault instanceof PgAdapterError) {
-        if (performance.now() - start >= this.#statementTimeout) {
-          this.#batchLimit = Math.max(1, Math.floor(batch.length / 2));
-        }
-        return undefined;
+      const isSlow = performance.now() - start >= this.#statementTimeout;
+      // On a slow line, or where the queue has little room, smaller portions get through.
+      if (isSlow || sqlState(fault) === QUEUE_FULL) {
+        this.#batchLimit = Math.max(1, Math.floor(batch.length / 2));
       }
+      // The next session sends it again.
+      if (fault instanceof PgAdapterError) return undefined;
       if (sqlState(fault) === READ_ONLY) {
         session.lose(
           new PgAdapterError(

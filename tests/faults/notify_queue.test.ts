@@ -132,6 +132,11 @@ test(
       return rows.length === 0;
     }, 20_000);
     const ejected = performance.now() - stopped;
+    // Later, what has piled up may fill so small a queue once more.
+    for (const talker of traffic.talkers) {
+      const count = complaints(traffic, talker, stopped);
+      assert.ok(count <= 1, `${count} errors of one outage`);
+    }
     await until(
       "the others publish again",
       () => traffic.talkers.every(({ adapter }) => adapter.stats().queued.messages === 0),
@@ -147,9 +152,6 @@ test(
     record(16, { filled: full - stopped, ejected, back, local });
     assert.ok(ejected < 16_000, `given up after ${ejected} ms`);
     assert.ok(back < 20_000, `${back} ms without publishing`);
-    for (const talker of traffic.talkers) {
-      assert.ok(complaints(traffic, talker, stopped) <= 1);
-    }
     await traffic.stop();
     await until("nothing more comes", async () => {
       const before = await child.tell("received");

@@ -15,9 +15,9 @@ const OPTIONS = { ...QUICK, heartbeatTimeout: 20_000 };
 /** How long the queue stays full. */
 const OUTAGE_MS = 2_000;
 
-/** A server whose queue takes half a megabyte. */
+/** A server whose queue takes two megabytes: more than one statement, and little enough to be full soon. */
 async function startSmall(t: Scope): Promise<PostgresServer> {
-  const server = await startPostgres({ settings: { max_notify_queue_pages: "64" } });
+  const server = await startPostgres({ settings: { max_notify_queue_pages: "256" } });
   t.after(() => server.stop());
   return server;
 }

@@ -120,7 +120,7 @@ test(
     const filler = "y".repeat(7_000);
     await until("the queue is full", async () => {
       const [now] = await sql`select pg_notification_queue_usage() as usage`;
-      if (Number(now?.usage) < 0.3) {
+      if (Number(now?.usage) < 0.9) {
         for (let i = 0; i < 20; i++) traffic.at(0).io.emit("filler", filler);
       }
       return traffic.talkers.some((each) => complaints(traffic, each, stopped) > 0);

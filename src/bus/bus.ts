@@ -200,6 +200,9 @@ export class Bus {
           // What silenced this connection may have silenced the other one.
           if (silent) this.#checkListener();
         },
+        // A statement that found too little room leaves what it wrote of it in the queue, and PostgreSQL wakes nobody to
+        // pass over that: sessions that listen stand before it until they are replaced.
+        stuck: () => this.#listener.replace(queueStuck()),
         confirmed: ({ channel, payload }) => {
           const sequence = sequenceOf(payload);
           if (channel === this.#clusterChannel) this.#pulse.taken(sequence);
@@ -572,6 +575,13 @@ function differentDatabases(ms: number): PgAdapterError {
   return new PgAdapterError(
     "NO_LOOPBACK",
     `Cannot hear what is published within ${ms} ms: "listen" and "publish" must lead to the same database of the same server`,
+  );
+}
+
+function queueStuck(): PgAdapterError {
+  return new PgAdapterError(
+    "CONNECTION_LOST",
+    "Gave up the listening connection as the queue of notifications of the database server stays full, which it may hold up",
   );
 }
 

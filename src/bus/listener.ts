@@ -7,7 +7,7 @@ import { frameStart } from "../wire/frame.ts";
 import { type Deferred, deferred } from "./deadline.ts";
 import { Link, type LinkEvents } from "./link.ts";
 import type { Presence } from "./presence.ts";
-import type { Session, SessionLimits } from "./session.ts";
+import { QUEUE_FULL, type Session, type SessionLimits } from "./session.ts";
 import type { ConnectionSettings } from "./settings.ts";
 
 /** What a listener tells. */
@@ -252,9 +252,10 @@ export class Listener {
     this.#leaving = [];
     this.#opening = undefined;
     const channels = [...this.#wanted.keys()];
-    await this.#presence.take(session);
     await session.query(listenText([this.#probeChannel, ...channels], []));
     await this.#hearItself(session);
+    // Not before: a pooler in transaction mode, which is found out by that, would keep the lock.
+    await this.#presence.take(session);
     this.#peers = await this.#presence.count(session);
     this.#listening = new Set();
     this.#acknowledge(channels);
@@ -268,7 +269,14 @@ export class Listener {
     const payload = `${this.#probeStart}${++this.#probes};`;
     const heard = deferred<void>();
     this.#probe = { payload, heard };
-    await session.notify(this.#probeChannel, payload);
+    try {
+      await session.notify(this.#probeChannel, payload);
+    } catch (fault) {
+      if (!isQueueFull(fault)) throw fault;
+      // The session before this one may have been what held it up, which PostgreSQL finds out when it is asked.
+      await session.query("select pg_notification_queue_usage()");
+      await session.notify(this.#probeChannel, payload);
+    }
     await session.wait(heard.promise, () =>
       new PgAdapterError(
         "NO_LOOPBACK",
@@ -311,6 +319,10 @@ export class Listener {
     this.#events.error(error);
     this.replace(error);
   }
+}
+
+function isQueueFull(fault: unknown): boolean {
+  return fault instanceof Error && "code" in fault && fault.code === QUEUE_FULL;
 }
 
 /** Quotes an identifier. */

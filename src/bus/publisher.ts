@@ -25,7 +25,7 @@ import { deferred } from "./deadline.ts";
 import { Link, type LinkEvents } from "./link.ts";
 import { Queue, type Queued } from "./queue.ts";
 import { type Remembered, type SentFrame, SentFrames } from "./sent_frames.ts";
-import type { Session, SessionLimits } from "./session.ts";
+import { QUEUE_FULL, type Session, type SessionLimits } from "./session.ts";
 import type { ConnectionSettings } from "./settings.ts";
 
 /** About how much one statement carries: enough to be efficient, little enough to be quick. */
@@ -34,10 +34,12 @@ const STATEMENT_BYTES = 1_000_000;
 const MAX_REMEMBERED_CHANNELS = 65_536;
 /** For how long more than `maxBuffer` may wait while the database takes what it is given: a burst is no outage. */
 const PATIENCE_MS = 1_000;
+/** For how long statements stay small after one that was too large. */
+const SMALL_MS = 30_000;
 /** How long it must have gone well before the next refusal is told. */
 const QUIET_MS = 10_000;
-/** PostgreSQL's code for a queue of notifications that is full. */
-const QUEUE_FULL = "54000";
+/** After how many refusals of a queue that is full something more is tried, and then again. */
+const STUCK_AFTER = 4;
 /** PostgreSQL's code for NOTIFY on a standby: the server was demoted. */
 const READ_ONLY = "25006";
 
@@ -67,6 +69,8 @@ export interface PublisherOptions {
 
 /** What a publisher tells. */
 export type PublisherEvents = Pick<LinkEvents, "up" | "down" | "failed"> & {
+  /** The queue of notifications stays full. */
+  stuck(): void;
   /** PostgreSQL has taken a frame. */
   confirmed(frame: Notification): void;
   error(error: PgAdapterError): void;
@@ -106,6 +110,8 @@ export class Publisher {
   #sequence = 0;
   /** The most frames of a statement: fewer after one that took too long. */
   #batchLimit = MAX_NOTIFICATIONS;
+  /** From when on there may be more again. */
+  #growAt = -Infinity;
   #isHeld = false;
   #isBusy = false;
   #isScheduled = false;
@@ -341,13 +347,16 @@ export class Publisher {
       await session.query(notifyText(batch.length), notifyParameters(this.#sealed(batch)));
       this.stats.statements++;
       this.stats.frames += batch.length;
-      this.#batchLimit = Math.min(MAX_NOTIFICATIONS, this.#batchLimit * 2);
+      if (performance.now() > this.#growAt) {
+        this.#batchLimit = Math.min(MAX_NOTIFICATIONS, this.#batchLimit * 2);
+      }
       return true;
     } catch (fault) {
       const isSlow = performance.now() - start >= this.#statementTimeout;
       // On a slow line, or where the queue has little room, smaller portions get through.
       if (isSlow || sqlState(fault) === QUEUE_FULL) {
         this.#batchLimit = Math.max(1, Math.floor(batch.length / 2));
+        this.#growAt = performance.now() + SMALL_MS;
       }
       // The next session sends it again.
       if (fault instanceof PgAdapterError) return undefined;
@@ -465,6 +474,7 @@ export class Publisher {
     // What comes and goes is one outage.
     if (now - this.#refusedAt > QUIET_MS) this.#refused(fault, "it is sent again");
     this.#refusedAt = now;
+    if (code === QUEUE_FULL && this.#refusals % STUCK_AFTER === 0) this.#events.stuck();
     this.#retry = setTimeout(() => {
       // A queue that was full stays so until somebody asks how full it is: only that, and a NOTIFY that succeeds, lets
       // PostgreSQL forget what everybody has read.

@@ -16,6 +16,9 @@ const KEEP_ALIVE_SECONDS = KEEP_ALIVE_MS / 1_000;
 /** How long a closing socket has to send its farewell. */
 const FAREWELL_MS = 250;
 
+/** PostgreSQL's code for a queue of notifications that is full. */
+export const QUEUE_FULL = "54000";
+
 /** What holds for a session: time limits in milliseconds, and whose it is. */
 export interface SessionLimits {
   /** For the socket, TLS and the first answer. */

@@ -22,6 +22,7 @@ function setUp(t: Scope, uri: string, maxBuffer: number) {
       up: () => {},
       down: () => {},
       failed: () => {},
+      stuck: () => {},
       confirmed: () => {},
       error: (error) => errors.push(error),
     },

@@ -87,6 +87,39 @@ test(
 );
 
 test(
+  "a statement that is larger than the room in the queue does not leave it full for ever",
+  async (t) => {
+    const server = await startPostgres({ settings: { max_notify_queue_pages: "64" } });
+    t.after(() => server.stop());
+    const traffic = await createTraffic(t, {
+      uri: server.uri,
+      rate: 50,
+      maxSize: 8_000,
+      adapter: OPTIONS,
+    });
+    traffic.run();
+    await traffic.more(50);
+    const since = performance.now();
+    // Each takes a page of the queue for itself, and more go into one statement than there are pages.
+    const filler = "y".repeat(7_000);
+    for (let i = 0; i < 200; i++) traffic.at(0).io.emit("filler", filler);
+    await until(
+      "the queue was full",
+      () => traffic.talkers.some((each) => complaints(traffic, each, since) > 0),
+    );
+    await until(
+      "everything is published",
+      () => traffic.talkers.every(({ adapter }) => adapter.stats().queued.messages === 0),
+      20_000,
+    );
+    await traffic.more(50);
+    for (const talker of traffic.talkers) assert.ok(complaints(traffic, talker, since) <= 1);
+    verify(await traffic.stop());
+  },
+  { deadline: 60_000 },
+);
+
+test(
   "row 16: a server that is stopped is given up by the database, and the others go on",
   async (t) => {
     const server = await startSmall(t);

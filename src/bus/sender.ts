@@ -209,12 +209,19 @@ export class Sender {
     }
     if (sequence <= this.#top) {
       if (this.#isKnown(sequence)) this.#events.duplicate();
-      // What came after it has been handed over.
-      else this.#events.late();
+      // What came after it has been handed over. What nobody here waits for was sent before its channel was listened to,
+      // and is said again to others.
+      else if (this.#isMissing(sequence)) this.#events.late();
       return;
     }
     this.#hold({ frame, isTrusted: false });
     this.#follow();
+  }
+
+  /** Whether it may be among what was missed. */
+  #isMissing(sequence: number): boolean {
+    for (const { after } of this.#waits.values()) if (sequence > after) return true;
+    return false;
   }
 
   /** Whether something that is missing on a channel will come. */

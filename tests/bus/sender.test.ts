@@ -269,6 +269,19 @@ test("what is said again too late is not handed over out of order, and counts as
   assert.equal(counts.late, 1);
 });
 
+test("what is said again to others and was sent before its channel was listened to is no loss", () => {
+  const { sender, comes, misses, again, delivered, counts } = setUp();
+  comes(1);
+  misses(2, "room");
+  comes(3);
+  const { id } = sender.wait(["other room"], false);
+  again(2);
+  sender.settle(id, 4);
+  comes(5);
+  assert.deepEqual(delivered, [1, 3, 5]);
+  assert.deepEqual(counts, { duplicate: 0, late: 0, forged: 0 });
+});
+
 test("an outage takes over what was open before it", () => {
   const { sender, comes, misses, delivered } = setUp();
   comes(1);

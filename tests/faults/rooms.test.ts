@@ -1,0 +1,199 @@
+/** Rooms that come and go while others emit to them: whoever is known to be in a room gets what is emitted to it. */
+import assert from "node:assert/strict";
+import type { Socket } from "socket.io";
+import type { PgAdapterOptions } from "../../mod.ts";
+import { type Cluster, createCluster } from "../support/cluster.ts";
+import { record } from "../support/figures.ts";
+import { type Scope, test } from "../support/test.ts";
+import { until } from "../support/wait.ts";
+
+const LONG = { deadline: 90_000 };
+
+/** A pseudo-random sequence: the same each time. */
+function random(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (state * 1_103_515_245 + 12_345) % 2 ** 31;
+    return Math.floor(state / 2 ** 31 * below);
+  };
+}
+
+/**
+ * Three servers with numbered messages: each server counts what it emits, to whatever room. Clients must get the numbers
+ * of a server in ascending order, each once, and those that were promised to them.
+ */
+class Rooms {
+  readonly cluster: Cluster;
+  readonly counts: [number, number, number] = [0, 0, 0];
+  /** By client: what it must get, as `server:number`. */
+  readonly promised: [Set<string>, Set<string>, Set<string>] = [new Set(), new Set(), new Set()];
+
+  constructor(cluster: Cluster) {
+    this.cluster = cluster;
+  }
+
+  static async start(t: Scope, adapter: PgAdapterOptions = {}): Promise<Rooms> {
+    return new Rooms(
+      await createCluster(t, { adapter: { subscriptionMode: "dynamic", ...adapter } }),
+    );
+  }
+
+  /** A server emits to a room, which these clients are in for certain. */
+  emit(server: number, room: string | undefined, clients: readonly number[]): void {
+    const n = this.counts[server]!++;
+    for (const client of clients) this.promised[client]!.add(`${server}:${n}`);
+    const nsp = this.cluster.nsp(server);
+    (room === undefined ? nsp : nsp.to(room)).emit("n", server, n);
+  }
+
+  /** Requires that all promises were kept. */
+  async check(): Promise<{ received: number; promised: number }> {
+    const received = await this.cluster.received("n");
+    let [total, promised] = [0, 0];
+    received.forEach((messages, client) => {
+      const last = [-1, -1, -1];
+      const seen = new Set<string>();
+      for (const [server, n] of messages as [number, number][]) {
+        assert.ok(n > last[server]!, `${n} of ${server} at ${client} after ${last[server]}`);
+        last[server] = n;
+        seen.add(`${server}:${n}`);
+      }
+      const missing = [...this.promised[client]!].filter((each) => !seen.has(each));
+      assert.deepEqual(missing, [], `client ${client}`);
+      total += messages.length;
+      promised += this.promised[client]!.size;
+    });
+    return { received: total, promised };
+  }
+}
+
+test(
+  "what is emitted to a room after its emitter was told that somebody joined arrives",
+  async (t) => {
+    const rooms = await Rooms.start(t);
+    const { cluster } = rooms;
+    const pick = random(1);
+    for (const server of [0, 1, 2]) {
+      // Told that a client has joined a room, or left it.
+      cluster.io(server).on(
+        "joined",
+        (room: string, client: number, answer: (n: number) => void) => {
+          rooms.emit(server, room, [client]);
+          answer(server);
+          rooms.emit(server, room, [client]);
+        },
+      );
+      cluster.io(server).on("left", (room: string, client: number, answer: (n: number) => void) => {
+        rooms.emit(server, room, []);
+        answer(client);
+      });
+    }
+    // Somebody emits to these rooms all the time, whoever is in them.
+    const talking = setInterval(() => {
+      for (const server of [0, 1, 2]) rooms.emit(server, `room ${pick(6)}`, []);
+      for (const server of [0, 1, 2]) rooms.emit(server, undefined, [0, 1, 2]);
+    }, 5);
+    t.after(() => clearInterval(talking));
+    const wander = async (client: number, mine: readonly string[]) => {
+      const socket: Socket = cluster.socket(client);
+      for (let round = 0; round < 60; round++) {
+        const room = mine[round % mine.length]!;
+        const joined = socket.join(room);
+        // Every other time it does not wait until the room is listened to.
+        if (round % 2 === 0) await joined;
+        await cluster.io(client).serverSideEmitWithAck("joined", room, client);
+        if (round % 3 === 0) await joined;
+        void socket.leave(room);
+        await cluster.io(client).serverSideEmitWithAck("left", room, client);
+      }
+    };
+    // Rooms of its own and rooms that others come to and leave, too.
+    await Promise.all(
+      [0, 1, 2].map((client) =>
+        wander(client, ["room 0", `room ${client + 1}`, "room 5", `only ${client}`])
+      ),
+    );
+    clearInterval(talking);
+    const { received, promised } = await rooms.check();
+    record(37, {
+      test: "told of joins",
+      emitted: rooms.counts.reduce((a, b) => a + b),
+      received,
+      promised,
+    });
+    assert.ok(promised > 3 * 60 * 4);
+  },
+  LONG,
+);
+
+test(
+  "a socket that another server makes join a room gets what that server emits to it right after",
+  async (t) => {
+    const rooms = await Rooms.start(t);
+    const { cluster } = rooms;
+    const { id } = cluster.socket(1);
+    const since = performance.now();
+    for (let i = 0; i < 300; i++) {
+      rooms.emit(0, undefined, [0, 1, 2]);
+      cluster.io(0).in(id).socketsJoin(`r${i}`);
+      rooms.emit(0, `r${i}`, [1]);
+      rooms.emit(0, undefined, [0, 1, 2]);
+      rooms.emit(0, `r${i}`, [1]);
+      // Some in bursts, some one by one.
+      if (i % 10 === 0) await new Promise((resolve) => setImmediate(resolve));
+      if (i % 50 === 0) await cluster.settled();
+    }
+    const { received, promised } = await rooms.check();
+    const took = performance.now() - since;
+    const { repaired } = cluster.adapter(1).stats().received;
+    record(37, { test: "socketsJoin", rooms: 300, received, promised, repaired, took });
+    assert.equal(received, promised);
+    // Each waits for one answer of the emitter, and for nothing else.
+    assert.ok(took < 15_000, `${took} ms`);
+  },
+  LONG,
+);
+
+test("crossing the bound of room channels up and down loses nothing", async (t) => {
+  const rooms = await Rooms.start(t, { maxRoomChannels: 5 });
+  const { cluster } = rooms;
+  const socket = cluster.socket(1);
+  for (const server of [0, 2]) {
+    cluster.io(server).on("joined", (room: string, answer: (n: number) => void) => {
+      rooms.emit(server, room, [1]);
+      answer(server);
+      rooms.emit(server, room, [1]);
+    });
+  }
+  await socket.join("always");
+  await cluster.socket(2).join("always");
+  const talking = setInterval(() => {
+    rooms.emit(0, "always", [1, 2]);
+    rooms.emit(2, "always", [1, 2]);
+    rooms.emit(1, "always", [1, 2]);
+    rooms.emit(0, undefined, [0, 1, 2]);
+  }, 3);
+  t.after(() => clearInterval(talking));
+  let [most, least] = [0, Infinity];
+  for (let round = 0; round < 12; round++) {
+    for (let i = 0; i < 12; i++) {
+      const room = `round ${round % 3} room ${i}`;
+      const joined = socket.join(room);
+      if (i % 3 === round % 3) await joined;
+      await cluster.io(1).serverSideEmitWithAck("joined", room);
+    }
+    most = Math.max(most, cluster.adapter(1).stats().channels);
+    for (let i = 0; i < 12; i++) void socket.leave(`round ${round % 3} room ${i}`);
+    // Every other time it is over the bound again before it was really below.
+    if (round % 2 === 0) {
+      await until("rooms have channels again", () => cluster.adapter(1).stats().channels <= 5);
+      const { frames } = cluster.adapter(1).stats().received;
+      await until("more has come", () => cluster.adapter(1).stats().received.frames > frames + 20);
+    }
+    least = Math.min(least, cluster.adapter(1).stats().channels);
+  }
+  clearInterval(talking);
+  const { received, promised } = await rooms.check();
+  record(37, { test: "maxRoomChannels 5", rounds: 12, received, promised, most, least });
+  assert.equal(received, promised);
+}, LONG);

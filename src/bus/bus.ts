@@ -225,11 +225,11 @@ export class Bus {
         this.#publisher.start();
         this.#greeted = false;
         this.#greet();
-        this.#inbox.resumed();
+        this.#inbox.processes.resumed();
       },
       down: (fault) => {
         this.#wasDeaf = true;
-        this.#inbox.interrupted();
+        this.#inbox.processes.interrupted();
         this.#down(fault);
       },
       failed,
@@ -238,13 +238,13 @@ export class Bus {
         this.#pulse.heard();
         this.#inbox.receive(channel, payload, this.#places.of(channel));
       },
-      opening: () => this.#inbox.open(),
+      opening: () => this.#inbox.processes.open(),
       listening: (opening, channels) => {
-        if (channels.length === 0) this.#inbox.cancel(opening);
+        if (channels.length === 0) this.#inbox.processes.cancel(opening);
         // Nobody waits for it: it never rejects.
-        else this.#inbox.ask(opening, channels);
+        else this.#inbox.processes.ask(opening, channels);
       },
-      unlistened: (channel) => this.#inbox.forget(channel),
+      unlistened: (channel) => this.#inbox.processes.forget(channel),
     });
     this.requests = new Requests((uids) => this.#listener.absent(uids));
     this.membership = new Membership(
@@ -253,18 +253,18 @@ export class Bus {
       {
         nodeUp: (uid, isBack) => {
           // While it was gone for us we may have been for it, and then it did not think of us.
-          if (isBack && !this.membership.hasRoomChannels) this.#inbox.returned(uid);
+          if (isBack && !this.membership.hasRoomChannels) this.#inbox.processes.returned(uid);
           events.emit("node-up", uid);
           this.#readyIfComplete();
         },
         nodeDown: (uid) => {
-          this.#inbox.gone(uid);
+          this.#inbox.processes.gone(uid);
           this.requests.release(uid);
           this.#releaseIfAllAreHeard();
           events.emit("node-down", uid);
         },
         namespaceClosed: (uid, nsp) => this.requests.release(uid, nsp),
-        sent: (uid, channel, sequence) => this.#inbox.check(uid, channel, sequence),
+        sent: (uid, channel, sequence) => this.#inbox.processes.check(uid, channel, sequence),
         otherParser: (uid) => this.report(otherParser(uid)),
         send: (message, to) =>
           this.#send(
@@ -277,7 +277,7 @@ export class Bus {
       ? undefined
       : new RoomChannels(this.#listener, options.maxRoomChannels, {
         announce: (has) => this.membership.hasRoomChannels = has,
-        ask: (channel) => this.#inbox.ask(this.#inbox.open(), [channel]),
+        ask: (channel) => this.#inbox.processes.ask(this.#inbox.processes.open(), [channel]),
       });
     this.#listener.listen(this.#clusterChannel);
   }

@@ -69,6 +69,11 @@ export function createUid(): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+/** A uid that does not keep the whole payload that it was cut out of. */
+export function ownCopy(uid: string): string {
+  return [...uid].join("");
+}
+
 /** What every frame of a kind and a sender starts with. */
 export function frameStart(kind: FrameKind, uid: string): string {
   return `${WIRE_VERSION}${kind}${uid}`;

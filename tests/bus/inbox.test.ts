@@ -51,7 +51,7 @@ function frame(sequence: number, values: unknown[], more: Partial<FrameHead> = {
 }
 
 test("each message of each frame is told, in order", () => {
-  const { inbox, receive, values, messages } = setUp();
+  const { receive, values, messages } = setUp();
   receive(frame(1, ["a", "b"]));
   receive(frame(2, ["c"]));
   assert.deepEqual(values(), ["a", "b", "c"]);
@@ -66,7 +66,7 @@ test("a frame that was received is not told again", () => {
 });
 
 test("senders do not share sequence numbers, and emitters have no order over all that they send", () => {
-  const { inbox, receive, values } = setUp();
+  const { receive, values } = setUp();
   receive(frame(5, ["a"]));
   receive(frame(1, ["b"], { uid: "2222222222222222" }));
   const emitter = (sequence: number, value: string) =>
@@ -80,14 +80,14 @@ test("senders do not share sequence numbers, and emitters have no order over all
 });
 
 test("an own frame is an echo and nothing more", () => {
-  const { inbox, receive, echoes, messages } = setUp();
+  const { receive, echoes, messages } = setUp();
   receive(frame(1, ["a"], { uid: OWN }));
   assert.equal(echoes(), 1);
   assert.deepEqual(messages, []);
 });
 
 test("chunks are put together, also when one of them comes twice", () => {
-  const { inbox, receive, values } = setUp();
+  const { receive, values } = setUp();
   const long = "x".repeat(2 * MAX_BODY_BYTES);
   const record = encodeMessage({ type: 4, nsp: "/", value: long });
   const third = Math.ceil(record.length / 3);
@@ -116,7 +116,7 @@ test("a record whose beginning was not heard is passed over, without an error", 
 });
 
 test("a record of more chunks than maxPayload allows is refused at its first chunk", () => {
-  const { inbox, receive, errors } = setUp(1_000);
+  const { receive, errors } = setUp(1_000);
   receive(
     encodeFrame({
       kind: "c",
@@ -130,7 +130,7 @@ test("a record of more chunks than maxPayload allows is refused at its first chu
 });
 
 test("a message that is refused does not take its neighbours with it", () => {
-  const { inbox, receive, values, errors, refuse } = setUp();
+  const { receive, values, errors, refuse } = setUp();
   refuse(new MalformedMessage("Cannot read it"));
   receive(frame(1, ["a", "refuse", "b"]));
   assert.deepEqual(values(), ["a", "b"]);
@@ -162,7 +162,7 @@ test("the chunks of two records are never put together into one", () => {
 });
 
 test("a record that cannot be read does not take its neighbours with it", () => {
-  const { inbox, receive, values, errors } = setUp();
+  const { receive, values, errors } = setUp();
   const good = (value: string) => encodeMessage({ type: 4, nsp: "/", value });
   const header = '{"t":4,"n":"/","r":[null]}';
   const bad = `${header.length},0;${header}`;

@@ -1,7 +1,7 @@
 /** Clusters with a secret: strangers have no effect, and faults of connections no other than without. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { type PgAdapterError, type PgAdapterOptions } from "../../mod.ts";
+import type { PgAdapterError, PgAdapterOptions } from "../../mod.ts";
 import { Sealer } from "../../src/runtime/sealer.ts";
 import {
   connectStranger,

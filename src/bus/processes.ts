@@ -1,0 +1,255 @@
+/**
+ * The other processes that are heard: what they send, in order, and what was missed of it, which is asked for.
+ */
+import { type Ask, decodeAsk, decodeAskEnd } from "../wire/ask.ts";
+import { type Frame, ownCopy } from "../wire/frame.ts";
+import { type Deferred, deferred } from "./deadline.ts";
+import { Sender, type Wait } from "./sender.ts";
+
+/** How many are remembered; the one that was silent for longest is forgotten. */
+const MAX_SENDERS = 4_096;
+
+/** How many characters of the frames of one process are held back for what was missed before them. */
+const MAX_HELD = 32 * 1024 * 1024;
+
+/** Milliseconds after which a question is asked once more. */
+const ASK_AGAIN_MS = 2_000;
+
+/** Milliseconds after which a process that does not answer has no answer. */
+const ANSWER_MS = 15_000;
+
+/** The same for one that has said its last words. */
+const LAST_ANSWER_MS = 1_000;
+
+/** The most characters of the names of channels in one question; with more it is about all. */
+const MAX_ASKED_LENGTH = 2_000;
+
+/** What is told of processes, and needed. */
+export interface ProcessesEvents {
+  /** The next frame of a process. */
+  deliver(uid: string, frame: Frame, isTrusted: boolean): void;
+  /** Whether a process is a member of the cluster, as far as is known. */
+  isMember(uid: string): boolean;
+  /** A process asks for what it missed of this one. */
+  asked(uid: string, ask: Ask): void;
+  /** Something was missed of a process: it is to be asked. */
+  ask(uid: string, ask: Omit<Ask, "hasRoomChannels">): void;
+  /** Messages of a process were missed for good; how many, where that is known. */
+  gap(uid: string, missed: number | undefined): void;
+  /** A frame came before. */
+  duplicate(): void;
+  /** Somebody speaks in the name of a process. */
+  forged(uid: string): void;
+}
+
+/** The other processes. */
+export class Processes {
+  readonly #replayWindow: number;
+  readonly #events: ProcessesEvents;
+  /** In the order of use. */
+  readonly #senders: Map<string, Sender> = new Map();
+  #waits = 0;
+  /** Until when one that is heard for the first time may have sent what was missed: for ever while nothing is heard. */
+  #newcomersUntil = -Infinity;
+  /** Those who wait for the end of what they opened. */
+  readonly #closing: Map<number, Deferred<void>> = new Map();
+
+  /** @param replayWindow For how many milliseconds others remember what they have sent. */
+  constructor(replayWindow: number, events: ProcessesEvents) {
+    this.#replayWindow = replayWindow;
+    this.#events = events;
+  }
+
+  /**
+   * Takes a frame that came on a channel.
+   *
+   * @throws MalformedMessage when it is about frames and cannot be read.
+   */
+  receive(channel: string, frame: Frame): void {
+    const { kind, sequence, isRepeat } = frame;
+    const sender = this.#senderOf(frame.uid);
+    // An answer that is on its way is not asked for again.
+    if (isRepeat) {
+      for (const { asked } of sender.waits) {
+        if (asked) asked.last = performance.now();
+      }
+    } // Whoever goes on talking has not left, whatever was said in its name.
+    else if (kind === "r" || kind === "c") sender.isLeaving = false;
+    // What is about frames does not wait for frames: two that ask each other would wait for ever.
+    if (!sender.hasSeen(sequence)) {
+      if (kind === "q") this.#events.asked(sender.uid, decodeAsk(frame.body));
+      else if (kind === "e") this.#answered(sender, sequence, frame.body);
+      else if (kind === "b") sender.isLeaving = true;
+    }
+    sender.receive(channel, frame);
+    if (sender.heldLength <= MAX_HELD) return;
+    for (const wait of [...sender.waits]) this.#giveUp(sender, wait);
+  }
+
+  /** The listening connection is lost: whatever is sent from now on is missed. */
+  interrupted(): void {
+    this.#newcomersUntil = Infinity;
+    for (const sender of this.#senders.values()) {
+      if (this.#events.isMember(sender.uid)) sender.interrupted();
+    }
+    this.#settleClosing();
+  }
+
+  /** The listening connection is back: asks for what was missed. */
+  resumed(): void {
+    if (this.#newcomersUntil === Infinity) {
+      this.#newcomersUntil = performance.now() + this.#replayWindow;
+    }
+    for (const sender of this.#senders.values()) {
+      for (const wait of [...sender.waits]) {
+        if (wait.isOutage) this.#ask(sender, wait);
+        // What was opened meanwhile is part of that.
+        else this.#settle(sender, wait.id);
+      }
+    }
+  }
+
+  /** A process that was gone is there again, and may have sent to channels that nobody listened to. */
+  returned(uid: string): void {
+    const sender = this.#senders.get(uid);
+    if (sender === undefined || sender.isWaiting) return;
+    this.#ask(sender, sender.wait(undefined, true));
+  }
+
+  /**
+   * From here on messages of channels that are to be listened to may be missed.
+   *
+   * @returns What to {@linkcode ask} or {@linkcode cancel} with.
+   */
+  open(): number {
+    const id = this.#nextWait();
+    for (const sender of this.#senders.values()) {
+      if (this.#events.isMember(sender.uid)) sender.wait(undefined, false, undefined, id);
+    }
+    return id;
+  }
+
+  /**
+   * The channels are listened to, or will not be: asks for what was sent to them meanwhile.
+   *
+   * @returns A promise that settles when all that can be had is there, and never rejects.
+   */
+  ask(id: number, channels: readonly string[]): Promise<void> {
+    const isShort = channels.reduce((sum, { length }) => sum + length, 0) < MAX_ASKED_LENGTH;
+    let isAsked = false;
+    for (const sender of this.#senders.values()) {
+      const wait = sender.waitOf(id);
+      if (wait === undefined) continue;
+      if (isShort) wait.channels = channels;
+      this.#ask(sender, wait);
+      isAsked = true;
+    }
+    if (!isAsked) return Promise.resolve();
+    const closing = deferred<void>();
+    this.#closing.set(id, closing);
+    return closing.promise;
+  }
+
+  /** Nothing was missed. */
+  cancel(id: number): void {
+    for (const sender of this.#senders.values()) this.#settle(sender, id);
+  }
+
+  /** Nothing of a channel is heard any more. */
+  forget(channel: string): void {
+    for (const sender of this.#senders.values()) sender.forget(channel);
+  }
+
+  /** A process is gone: it answers no more. */
+  gone(uid: string): void {
+    const sender = this.#senders.get(uid);
+    for (const wait of [...sender?.waits ?? []]) this.#giveUp(sender!, wait, true);
+  }
+
+  /** What a process says it sent last on a channel, which may be what was missed. */
+  check(uid: string, channel: string, sequence: number): void {
+    const sender = this.#senders.get(uid);
+    const wait = sender?.check(channel, sequence);
+    if (wait !== undefined) this.#ask(sender!, wait);
+  }
+
+  /** Asks again, and gives up what does not come. Called now and then. */
+  sweep(): void {
+    const now = performance.now();
+    for (const sender of this.#senders.values()) {
+      const limit = sender.isLeaving ? LAST_ANSWER_MS : ANSWER_MS;
+      for (const wait of [...sender.waits]) {
+        if (wait.asked === undefined) continue;
+        if (wait.asked.first < now - limit) this.#giveUp(sender, wait);
+        else if (wait.asked.last < now - ASK_AGAIN_MS) this.#ask(sender, wait);
+      }
+    }
+    this.#settleClosing();
+  }
+
+  #nextWait = (): number => ++this.#waits;
+
+  #answered(sender: Sender, sequence: number, body: string): void {
+    const { id, lost } = decodeAskEnd(body);
+    if (sender.waitOf(id) === undefined) return;
+    if (lost > 0) this.#events.gap(sender.uid, lost);
+    this.#settle(sender, id, sequence);
+  }
+
+  #ask(sender: Sender, wait: Wait): void {
+    const { id, after, channels } = wait;
+    const now = performance.now();
+    wait.asked = { first: wait.asked?.first ?? now, last: now };
+    this.#events.ask(sender.uid, { id, after, ...channels !== undefined && { channels } });
+  }
+
+  #settle(sender: Sender, id: number, until?: number): void {
+    sender.settle(id, until);
+    if (this.#closing.has(id)) this.#settleClosing();
+  }
+
+  #settleClosing(): void {
+    if (this.#closing.size === 0) return;
+    const open = new Set<number>();
+    for (const sender of this.#senders.values()) for (const { id } of sender.waits) open.add(id);
+    for (const [id, closing] of this.#closing) {
+      if (open.has(id)) continue;
+      this.#closing.delete(id);
+      closing.resolve();
+    }
+  }
+
+  /** No answer will come. */
+  #giveUp(sender: Sender, wait: Wait, isKnown: boolean = this.#events.isMember(sender.uid)): void {
+    if (wait.isOutage && isKnown) this.#events.gap(sender.uid, undefined);
+    this.#settle(sender, wait.id);
+  }
+
+  #senderOf(uid: string): Sender {
+    const sender = this.#senders.get(uid) ?? this.#meet(ownCopy(uid));
+    // Deleting first keeps the map in the order of use.
+    this.#senders.delete(uid);
+    this.#senders.set(sender.uid, sender);
+    if (this.#senders.size > MAX_SENDERS) {
+      this.#senders.delete(this.#senders.keys().next().value!);
+    }
+    return sender;
+  }
+
+  #meet(uid: string): Sender {
+    const sender: Sender = new Sender(uid, {
+      deliver: (frame, isTrusted) =>
+        this.#events.deliver(uid, frame, isTrusted && this.#events.isMember(uid)),
+      missed: (wait) => this.#ask(sender, wait),
+      duplicate: () => this.#events.duplicate(),
+      late: () => this.#events.gap(uid, 1),
+      forged: () => this.#events.forged(uid),
+    }, this.#nextWait);
+    // Who came while nothing was heard has said things already.
+    if (performance.now() < this.#newcomersUntil) {
+      const wait = sender.wait(undefined, true, 0);
+      if (this.#newcomersUntil !== Infinity) this.#ask(sender, wait);
+    }
+    return sender;
+  }
+}

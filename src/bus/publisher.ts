@@ -8,30 +8,20 @@
  */
 import { messageOf, PgAdapterError } from "../errors.ts";
 import type { Sealer } from "../runtime/sealer.ts";
-import {
-  encodeFrame,
-  type FrameHead,
-  MAX_PAYLOAD_BYTES,
-  maxBodyBytes,
-  type Notification,
-  outgoing,
-  packFrames,
-  resent,
-} from "../wire/frame.ts";
+import { MAX_PAYLOAD_BYTES, type Notification, outgoing, resent } from "../wire/frame.ts";
 import { encodeMessage, maxRecordLength, type Message } from "../wire/message.ts";
 import { MAX_NOTIFICATIONS, notifyParameters, notifyText } from "../wire/statement.ts";
 import { backoffMs } from "./backoff.ts";
 import { deferred } from "./deadline.ts";
 import { Link, type LinkEvents } from "./link.ts";
+import { type Packed, Packer } from "./packer.ts";
 import { Queue, type Queued } from "./queue.ts";
-import { type Remembered, type SentFrame, SentFrames } from "./sent_frames.ts";
+import { type Remembered, SentFrames } from "./sent_frames.ts";
 import { QUEUE_FULL, type Session, type SessionLimits } from "./session.ts";
 import type { ConnectionSettings } from "./settings.ts";
 
 /** About how much one statement carries: enough to be efficient, little enough to be quick. */
 const STATEMENT_BYTES = 1_000_000;
-/** How many channels' last sequence numbers are remembered. */
-const MAX_REMEMBERED_CHANNELS = 65_536;
 /** For how long more than `maxBuffer` may wait while the database takes what it is given: a burst is no outage. */
 const PATIENCE_MS = 1_000;
 /** For how long statements stay small after one that was too large. */
@@ -76,12 +66,6 @@ export type PublisherEvents = Pick<LinkEvents, "up" | "down" | "failed"> & {
   error(error: PgAdapterError): void;
 };
 
-/** A frame that has its place among those that are sent. */
-interface Packed extends SentFrame {
-  /** Whether others may ask for it. */
-  isKept: boolean;
-}
-
 /** What goes before everything that is held. */
 type Urgent =
   | Queued
@@ -90,16 +74,14 @@ type Urgent =
 
 /** The connection that only publishes. */
 export class Publisher {
-  readonly #uid: string;
   readonly #sealer: Sealer | undefined;
-  readonly #maxBody: number;
+  readonly #packer: Packer;
   readonly #maxRecord: number;
   readonly #maxBuffer: number;
   readonly #statementTimeout: number;
   readonly #events: PublisherEvents;
   readonly #link: Link;
   readonly #sent: SentFrames;
-  readonly #previous: Map<string, number> = new Map();
   readonly #flushes: { until: number; resolve: () => void }[] = [];
   readonly #queue: Queue = new Queue();
   #urgent: Urgent[] = [];
@@ -107,7 +89,6 @@ export class Publisher {
   #unconfirmed: Packed[] = [];
   /** How many of them are in a statement that was sent. */
   #underWay = 0;
-  #sequence = 0;
   /** The most frames of a statement: fewer after one that took too long. */
   #batchLimit = MAX_NOTIFICATIONS;
   /** From when on there may be more again. */
@@ -142,9 +123,8 @@ export class Publisher {
     sealer: Sealer | undefined,
     events: PublisherEvents,
   ) {
-    this.#uid = uid;
     this.#sealer = sealer;
-    this.#maxBody = maxBodyBytes(sealer?.maxFrameBytes ?? MAX_PAYLOAD_BYTES);
+    this.#packer = new Packer(uid, sealer?.maxFrameBytes ?? MAX_PAYLOAD_BYTES);
     this.#maxRecord = maxRecordLength(options.maxPayload);
     this.#maxBuffer = options.maxBuffer;
     this.#statementTimeout = limits.statement;
@@ -397,50 +377,17 @@ export class Publisher {
 
   /** Takes about a statement's worth from what waits and gives it sequence numbers. */
   #pack(): Packed[] {
-    const frames: Packed[] = [];
-    for (const item of this.#urgent.splice(0)) {
+    const frames = this.#urgent.splice(0).flatMap((item): Packed[] => {
       if ("payload" in item) {
-        frames.push({ ...item, sequence: 0, bytes: 0, messages: 0, isKept: false });
-      } else if ("kind" in item) {
-        const { channel, kind, body } = item;
-        const head = this.#head(channel);
-        const payload = encodeFrame({ kind, ...head }, body);
-        frames.push({
-          channel,
-          payload,
-          sequence: head.sequence,
-          bytes: 0,
-          messages: 0,
-          isKept: false,
-        });
-      } else frames.push(...this.#packed([item]));
-    }
-    if (frames.length > 0 || this.#isHeld) return frames;
-    return this.#packed(this.#queue.take(STATEMENT_BYTES));
-  }
-
-  #packed(items: readonly Queued[]): Packed[] {
-    for (const { bytes } of items) this.stats.bytes += bytes;
-    const frames = packFrames(items, (channel) => this.#head(channel), this.#maxBody);
-    let isKept = false;
-    return frames.map(({ items: carried, ...frame }) => {
-      const messages = carried.reduce((sum, { messages }) => sum + messages, 0);
-      // The chunks that follow the first are kept with it.
-      if (carried.length > 0) isKept = messages > 0;
-      return { ...frame, messages, isKept };
+        return [{ ...item, sequence: 0, bytes: 0, messages: 0, isKept: false }];
+      }
+      if ("kind" in item) return [this.#packer.control(item.channel, item.kind, item.body)];
+      return this.#packer.messages([item]);
     });
-  }
-
-  #head(channel: string): Omit<FrameHead, "kind" | "chunk"> & { previous: number } {
-    const previous = this.#previous.get(channel) ?? 0;
-    const sequence = ++this.#sequence;
-    // Deleting first keeps the map in the order of use, so that its first key is the one to forget.
-    this.#previous.delete(channel);
-    this.#previous.set(channel, sequence);
-    if (this.#previous.size > MAX_REMEMBERED_CHANNELS) {
-      this.#previous.delete(this.#previous.keys().next().value!);
-    }
-    return { uid: this.#uid, sequence, previous };
+    if (frames.length > 0 || this.#isHeld) return frames;
+    const items = this.#queue.take(STATEMENT_BYTES);
+    for (const { bytes } of items) this.stats.bytes += bytes;
+    return this.#packer.messages(items);
   }
 
   /** Memory is bounded while the database is away, refuses everything, or takes less than is sent. */

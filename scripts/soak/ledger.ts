@@ -17,6 +17,9 @@ const SLACK_MS = 100;
 /** How many of the last numbers of each pair are known one by one, to tell what comes again from what comes late. */
 const RECENT = 20_000;
 
+/** How many of the messages that are missing are told one by one. */
+const EXAMPLES = 5;
+
 /** Counts of the whole run, in deliveries where it is about receiving. */
 export interface Totals {
   sent: number;
@@ -284,10 +287,17 @@ export class Ledger {
       if (pair.recent.size <= RECENT) break;
       pair.recent.delete(n);
     }
-    this.#note(found, receiver, sender, pair);
+    const missing = sent.filter(({ n }) => !had.has(n)).map(({ n }) => n);
+    this.#note(found, receiver, sender, pair, missing);
   }
 
-  #note(found: Findings, receiver: Process, sender: Process, pair: Pair): void {
+  #note(
+    found: Findings,
+    receiver: Process,
+    sender: Process,
+    pair: Pair,
+    missing: readonly number[],
+  ): void {
     const { lost, doubled, reordered, altered, unexpected } = found;
     const isTold = lost > 0 && pair.gaps.length > 0;
     if (isTold) {
@@ -299,11 +309,15 @@ export class Ledger {
     this.totals.altered += altered;
     this.totals.unexpected += unexpected;
     if (doubled + reordered + altered + unexpected + (isTold ? 0 : lost) === 0) return;
+    const lines = missing.slice(0, EXAMPLES).map((n) => {
+      const { at = 0, target } = sender.sent.get(n) ?? {};
+      return `${n} to "${target}", ${Date.now() - at} ms ago`;
+    });
     const state = sender.end === undefined ? "" : sender.end.isGraceful ? ", closed" : ", killed";
     this.#isBroken(
       `${sender.name} (${sender.uid}${state}) at ${receiver.name} (${receiver.uid}): ${
         found.examples.filter((words) => !words.startsWith("misreported")).join("; ")
-      }`,
+      }${lines.length > 0 ? ` (${lines.join("; ")})` : ""}`,
       [receiver.uid, sender.uid],
     );
   }

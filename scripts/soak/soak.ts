@@ -82,6 +82,7 @@ export class Soak {
   #databaseFault: string | undefined;
   #lastFaultAt = 0;
   #isOver = false;
+  #lastGap = "";
   readonly #running: Set<Promise<void>> = new Set();
 
   constructor(options: Arguments, database: PostgresServer, say: (line: string) => void) {
@@ -162,10 +163,17 @@ export class Soak {
     for (const [event, detail, at] of report.told ?? []) {
       const what = typeof detail === "object" ? JSON.stringify(detail) : detail ?? "";
       this.#log.push({ at, uid: member.uid, words: `${member.name}: ${event} ${what}` });
+      if (event === "gap") this.#gap(`${member.name}: gap ${what}`);
       if (event === "client" && !member.isLeaving) {
         this.#isBroken(`the client of ${member.name} was disconnected: ${detail}`, [member.uid]);
       }
     }
+  }
+
+  /** Each is worth a line, a hundred of them are not. */
+  #gap(words: string): void {
+    if (this.#lastGap !== words) this.#say(`${this.#time(Date.now())} ${words}`);
+    this.#lastGap = words;
   }
 
   #ended(member: Member): void {
@@ -456,7 +464,20 @@ export class Soak {
     const recent = this.#log
       .filter(({ at, uid }) => at > since && (uid === undefined || uids.includes(uid)))
       .sort((a, b) => a.at - b.at);
-    for (const { at, words } of recent) this.#say(`    ${this.#time(at)} ${words}`);
+    let [last, times] = ["", 0];
+    const flush = () => {
+      if (times > 1) this.#say(`             ${times} times`);
+    };
+    for (const { at, words } of recent) {
+      if (words === last) {
+        times++;
+        continue;
+      }
+      flush();
+      [last, times] = [words, 1];
+      this.#say(`    ${this.#time(at)} ${words}`);
+    }
+    flush();
   }
 
   #time(at: number): string {

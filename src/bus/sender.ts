@@ -157,8 +157,7 @@ export class Sender {
 
   /** The connection was lost: whatever was open is part of that now. */
   interrupted(): void {
-    let after = this.#received;
-    for (const wait of this.#waits.values()) after = Math.min(after, wait.after);
+    const after = Math.min(this.#received, this.#openAfter);
     this.#waits.clear();
     this.wait(undefined, true, after);
   }
@@ -209,19 +208,19 @@ export class Sender {
     }
     if (sequence <= this.#top) {
       if (this.#isKnown(sequence)) this.#events.duplicate();
-      // What came after it has been handed over. What nobody here waits for was sent before its channel was listened to,
-      // and is said again to others.
-      else if (this.#isMissing(sequence)) this.#events.late();
+      // What came after it has been handed over; what is older than all that is open was missed by others.
+      else if (sequence > this.#openAfter) this.#events.late();
       return;
     }
     this.#hold({ frame, isTrusted: false });
     this.#follow();
   }
 
-  /** Whether it may be among what was missed. */
-  #isMissing(sequence: number): boolean {
-    for (const { after } of this.#waits.values()) if (sequence > after) return true;
-    return false;
+  /** Up to where nothing is missing that is open. */
+  get #openAfter(): number {
+    let after = Infinity;
+    for (const wait of this.#waits.values()) after = Math.min(after, wait.after);
+    return after;
   }
 
   /** Whether something that is missing on a channel will come. */

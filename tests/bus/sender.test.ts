@@ -145,6 +145,18 @@ test("a frame that makes a room be joined holds back what its sender sent to tha
   assert.deepEqual(delivered, [1, 2, 3, 4, 5]);
 });
 
+test("a repeat of what was sent to a channel before it was listened to here is for others", () => {
+  const { sender, comes, misses, again, delivered, counts } = setUp();
+  comes(1);
+  misses(2, "room");
+  comes(3);
+  const { id } = sender.wait(["room"], false);
+  again(2);
+  sender.settle(id, 4);
+  assert.deepEqual(delivered, [1, 3]);
+  assert.equal(counts.late, 0);
+});
+
 test("a frame whose predecessor never came shows that something was missed", () => {
   const { sender, comes, misses, again, delivered, asked } = setUp();
   comes(1);

@@ -238,7 +238,7 @@ export class Bus {
         this.#pulse.heard();
         this.#inbox.receive(channel, payload, this.#places.of(channel));
       },
-      opening: () => this.#inbox.processes.open(),
+      opening: (opening) => this.#inbox.processes.open(opening),
       listening: (opening, channels) => {
         if (channels.length === 0) this.#inbox.processes.cancel(opening);
         // Nobody waits for it: it never rejects.

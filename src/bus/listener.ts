@@ -15,12 +15,12 @@ export type ListenerEvents = Pick<LinkEvents, "up" | "down" | "failed"> & {
   notification(channel: string, payload: string): void;
   error(error: PgAdapterError): void;
   /**
-   * A channel is wanted that is not listened to yet; from here on its messages are missed. Called once for all that
-   * will be listened to in one go.
+   * A channel is wanted that is not listened to yet; from here on its messages are missed.
    *
+   * @param opening What it returned for the channels that are to be listened to together with this one, if any.
    * @returns What `listening` is called with.
    */
-  opening(): number;
+  opening(opening?: number): number;
   /** The channels of an opening are listened to; none, when nothing came of it. */
   listening(opening: number, channels: readonly string[]): void;
   /** A channel is not listened to any more. */
@@ -131,7 +131,7 @@ export class Listener {
       const isAcknowledged = this.#listening.has(channel);
       wanted = { acknowledged: deferred(), isAcknowledged };
       this.#wanted.set(channel, wanted);
-      if (!isAcknowledged) this.#opening ??= this.#events.opening();
+      if (!isAcknowledged) this.#opening = this.#events.opening(this.#opening);
       this.#change(channel);
     }
     return wanted.isAcknowledged ? undefined : wanted.acknowledged.promise;

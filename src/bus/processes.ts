@@ -119,12 +119,12 @@ export class Processes {
   /**
    * From here on messages of channels that are to be listened to may be missed.
    *
+   * @param id What was opened before, not asked for yet, and is for one more channel now.
    * @returns What to {@linkcode ask} or {@linkcode cancel} with.
    */
-  open(): number {
-    const id = this.#nextWait();
+  open(id: number = this.#nextWait()): number {
     for (const sender of this.#senders.values()) {
-      if (this.#events.isMember(sender.uid)) sender.wait(undefined, false, undefined, id);
+      if (this.#events.isMember(sender.uid)) sender.extend(id);
     }
     return id;
   }

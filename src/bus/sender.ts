@@ -15,7 +15,7 @@ import type { Frame } from "../wire/frame.ts";
 export interface Wait {
   readonly id: number;
   /** Up to which sequence number nothing is missing. */
-  readonly after: number;
+  after: number;
   /** The channels that are concerned; all where there are none. */
   channels: readonly string[] | undefined;
   /** Whether it is known that something was missed, or likely. */
@@ -153,6 +153,16 @@ export class Sender {
     const wait: Wait = { id, after, channels, isOutage, asked: undefined };
     this.#waits.set(id, wait);
     return wait;
+  }
+
+  /**
+   * More channels are concerned by what is open already. What is handed over at the moment may be from before that was
+   * opened, and what its sender sent next to one of them is missing, too.
+   */
+  extend(id: number): void {
+    const wait = this.#waits.get(id);
+    if (wait === undefined) this.wait(undefined, false, undefined, id);
+    else if (this.#isDelivering) wait.after = Math.min(wait.after, this.#top);
   }
 
   /** The connection was lost: whatever was open is part of that now. */

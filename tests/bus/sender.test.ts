@@ -145,6 +145,27 @@ test("a frame that makes a room be joined holds back what its sender sent to tha
   assert.deepEqual(delivered, [1, 2, 3, 4, 5]);
 });
 
+test("a room that is joined by a frame from before others were opened misses nothing with them", () => {
+  const { sender, comes, misses, again, delivered, on } = setUp();
+  comes(1);
+  const first = sender.wait(undefined, false);
+  misses(2, "first");
+  comes(3);
+  comes(5);
+  // Opened while 3 is held: for all channels that are joined until LISTEN is sent.
+  const second = sender.wait(undefined, false);
+  on((sequence) => {
+    if (sequence === 3) sender.extend(second.id);
+  });
+  misses(4, "second");
+  again(2);
+  sender.settle(first.id, 6);
+  assert.deepEqual(delivered, [1, 2, 3]);
+  again(4);
+  sender.settle(second.id, 7);
+  assert.deepEqual(delivered, [1, 2, 3, 4, 5]);
+});
+
 test("a repeat of what was sent to a channel before it was listened to here is for others", () => {
   const { sender, comes, misses, again, delivered, counts } = setUp();
   comes(1);

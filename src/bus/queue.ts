@@ -69,14 +69,12 @@ export class Queue {
   /**
    * Drops messages until no more than so many bytes wait; the newest always stays.
    *
-   * @returns How many messages were dropped.
+   * @returns How many messages of the application were dropped.
    */
   shrink(maxBytes: number): number {
     let dropped = 0;
-    for (; this.#bytes > maxBytes && this.#length > 1; dropped++) {
-      if (!this.#dropVolatile()) {
-        while (this.#shift() === undefined) { /* a gap */ }
-      }
+    while (this.#bytes > maxBytes && this.#length > 1) {
+      dropped += (this.#dropVolatile() ?? this.#shift())?.messages ?? 0;
     }
     this.#compact();
     return dropped;
@@ -88,18 +86,18 @@ export class Queue {
     this.#compact();
   }
 
-  /** Whether there was one, besides the newest message. */
-  #dropVolatile(): boolean {
-    if (this.#volatile === 0) return false;
+  /** The oldest volatile message that is not the newest of all, if there is one. */
+  #dropVolatile(): Queued | undefined {
+    if (this.#volatile === 0) return undefined;
     for (let at = Math.max(this.#head, this.#volatileFrom); at < this.#items.length - 1; at++) {
       const item = this.#items[at];
       if (item === undefined || !item.isVolatile) continue;
       this.#items[at] = undefined;
       this.#volatileFrom = at + 1;
       this.#left(item);
-      return true;
+      return item;
     }
-    return false;
+    return undefined;
   }
 
   #shift(): Queued | undefined {

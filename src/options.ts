@@ -100,7 +100,7 @@ export interface PgAdapterOptions {
   /**
    * Milliseconds for one statement, after which its connection is replaced.
    *
-   * @default {5000}
+   * @default {3000}
    */
   statementTimeout?: number | undefined;
   /**
@@ -176,7 +176,7 @@ const DEFAULTS: ResolvedOptions = {
   replayWindow: 30_000,
   replayBuffer: 16 * 1024 * 1024,
   connectTimeout: 5_000,
-  statementTimeout: 5_000,
+  statementTimeout: 3_000,
   closeTimeout: 5_000,
   secret: undefined,
   encrypt: false,

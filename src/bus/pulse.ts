@@ -129,7 +129,7 @@ export class Pulse {
     if (this.#taken !== undefined && now - this.#taken.at > this.#limits.echo) {
       return this.#events.deaf();
     }
-    if (now - this.#lastHeard > this.#limits.interval * 1.5) {
+    if (now - this.#lastHeard > this.#limits.interval) {
       this.#lastHeard = now;
       this.#events.silent();
     }

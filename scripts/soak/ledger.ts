@@ -34,6 +34,8 @@ export interface Totals {
   reported: number;
   /** Losses that a gap was reported for. */
   told: number;
+  /** Losses without a word of what processes said that were killed, or closed in the middle of a fault. */
+  orphaned: number;
 }
 
 /** A promise that was broken. */
@@ -96,6 +98,7 @@ export class Ledger {
     gaps: 0,
     reported: 0,
     told: 0,
+    orphaned: 0,
   };
   readonly #processes: Map<string, Process> = new Map();
   readonly #isBroken: OnBroken;
@@ -300,15 +303,20 @@ export class Ledger {
   ): void {
     const { lost, doubled, reordered, altered, unexpected } = found;
     const isTold = lost > 0 && pair.gaps.length > 0;
+    // What is promised is promised of processes that live.
+    const isOrphaned = sender.end !== undefined && !sender.end.isGraceful;
     if (isTold) {
       this.totals.told += lost;
       pair.gaps = [];
-    } else this.totals.lost += lost;
+    } else if (isOrphaned) this.totals.orphaned += lost;
+    else this.totals.lost += lost;
     this.totals.doubled += doubled;
     this.totals.reordered += reordered;
     this.totals.altered += altered;
     this.totals.unexpected += unexpected;
-    if (doubled + reordered + altered + unexpected + (isTold ? 0 : lost) === 0) return;
+    if (doubled + reordered + altered + unexpected + (isTold || isOrphaned ? 0 : lost) === 0) {
+      return;
+    }
     const lines = missing.slice(0, EXAMPLES).map((n) => {
       const { at = 0, target } = sender.sent.get(n) ?? {};
       return `${n} to "${target}", ${Date.now() - at} ms ago`;

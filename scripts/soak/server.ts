@@ -196,7 +196,7 @@ class Talker {
 
   #target(): string {
     const random = this.#random;
-    if (random.chance(0.02)) return targetOf(random.pick(["/", SECOND]), MOVED);
+    if (random.chance(0.005)) return targetOf(random.pick(["/", SECOND]), MOVED);
     if (random.chance(0.4)) return random.pick(CHANGING);
     return targetOf(random.pick(["/", SECOND]), random.pick(["", "", EVERYONE]));
   }

@@ -21,13 +21,25 @@ export function summary({ recovery, ledger, counts, repaired, duplicates, memori
     const rest = unmeasured > 0 ? ` (${unmeasured} not measured)` : "";
     lines.push(`${name.padEnd(34)} ${`${count}`.padStart(5)}   ${recovered}${rest}`);
   }
-  const { sent, delivered, lost, told, doubled, reordered, altered, unexpected, gaps, reported } =
-    ledger.totals;
+  const {
+    sent,
+    delivered,
+    lost,
+    told,
+    orphaned,
+    doubled,
+    reordered,
+    altered,
+    unexpected,
+    gaps,
+    reported,
+  } = ledger.totals;
   lines.push(
     "",
     `sent ${sent}, delivered ${delivered}, repaired frames ${repaired}, duplicates removed ${duplicates}`,
     `lost ${lost}, doubled ${doubled}, reordered ${reordered}, altered ${altered}, unexpected ${unexpected}`,
     `gaps reported ${gaps} with ${reported} messages; ${told} messages missed and told of`,
+    `${orphaned} messages of processes that were killed, or closed during a fault, missed without a word`,
     `sessions were counted ${counts} times`,
     "",
   );

@@ -8,6 +8,8 @@ import type { Memory, Soak } from "./soak.ts";
 
 /** Memory is judged from this age of a process on, in seconds: before, it still warms up. */
 const WARM_S = 60;
+/** A slope over less than so many seconds says nothing. */
+const SLOPE_S = 300;
 /** A process tells enough about its memory when it was watched for so many seconds. */
 const JUDGED_S = 1_200;
 /** More than this, in MB in ten minutes, is a leak. */
@@ -75,7 +77,7 @@ function slopeOf({ points }: Memory): number | undefined {
   // The first third of a run is warm-up, too, as heaps grow to their working size.
   const from = first + Math.max(WARM_S, (last - first) / 3);
   const judged = points.filter(({ at }) => at >= from);
-  if (judged.length < 3) return undefined;
+  if (judged.length < 3 || last - first < SLOPE_S) return undefined;
   const mean = (values: number[]) => values.reduce((sum, each) => sum + each, 0) / values.length;
   const [x, y] = [mean(judged.map(({ at }) => at)), mean(judged.map(({ rss }) => rss))];
   const [above, below] = judged.reduce(

@@ -131,7 +131,11 @@ export class Listener {
       const isAcknowledged = this.#listening.has(channel);
       wanted = { acknowledged: deferred(), isAcknowledged };
       this.#wanted.set(channel, wanted);
-      if (!isAcknowledged) this.#opening = this.#events.opening(this.#opening);
+      if (!isAcknowledged) {
+        // It may have been left in an outage; what was sent to it since then is not missing.
+        this.#events.unlistened(channel);
+        this.#opening = this.#events.opening(this.#opening);
+      }
       this.#change(channel);
     }
     return wanted.isAcknowledged ? undefined : wanted.acknowledged.promise;

@@ -68,13 +68,14 @@ export class Processes {
   receive(channel: string, frame: Frame): void {
     const { kind, sequence, isRepeat } = frame;
     const sender = this.#senderOf(frame.uid);
-    // An answer that is on its way is not asked for again.
     if (isRepeat) {
-      for (const { asked } of sender.waits) {
-        if (asked) asked.last = performance.now();
-      }
-    } // Whoever goes on talking has not left, whatever was said in its name.
-    else if (kind === "r" || kind === "c") sender.isLeaving = false;
+      // An answer that is on its way is not asked for again, nor given up.
+      const now = performance.now();
+      for (const wait of sender.waits) if (wait.asked) wait.asked = { first: now, last: now };
+    } else if (kind === "r" || kind === "c") {
+      // Whoever goes on talking has not left, whatever was said in its name.
+      sender.isLeaving = false;
+    }
     // What is about frames does not wait for frames: two that ask each other would wait for ever.
     if (!sender.hasSeen(sequence)) {
       if (kind === "q") this.#events.asked(sender.uid, decodeAsk(frame.body));

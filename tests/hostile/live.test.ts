@@ -412,7 +412,9 @@ async function survives(
   assert.equal((await cluster.io(1).fetchSockets()).length, 3);
   for (const i of [0, 1, 2]) assert.ok(!cluster.inbox(i).events.includes("disconnect"));
   assert.deepEqual(inherited(), before);
-  const codes = new Set(cluster.errors.splice(0).map((error) => (error as PgAdapterError).code));
+  // Who speaks in the name of a member can make others believe that they missed something of it: that is told.
+  const errors = cluster.errors.splice(0).filter(({ message }) => !message.startsWith("a gap"));
+  const codes = new Set(errors.map((error) => (error as PgAdapterError).code));
   assert.ok(codes.has("MALFORMED_MESSAGE"), [...codes].join());
   for (const code of codes) {
     assert.match(code, /^(?:MALFORMED_MESSAGE|WIRE_VERSION|PARSER_MISMATCH)$/);

@@ -8,7 +8,7 @@ import { Sealer } from "../runtime/sealer.ts";
 import type { Events } from "../events.ts";
 import type { ResolvedOptions } from "../options.ts";
 import { clusterChannel, namespaceChannel, privateChannel } from "../wire/channel.ts";
-import { createUid, sequenceOf } from "../wire/frame.ts";
+import { createUid } from "../wire/frame.ts";
 import { encodeAsk } from "../wire/ask.ts";
 import { argsOf, countOf, MalformedMessage, type Message, MessageType } from "../wire/message.ts";
 import { Acknowledgements } from "./acknowledgements.ts";
@@ -72,6 +72,9 @@ const RECONNECT_PATIENCE_MS = 250;
 
 /** After an outage, how long what waited is held for those who are not back yet: the longest pause between attempts. */
 const HOLD_OFF_MS = 1_500;
+
+/** The same while this process cannot listen itself: others can perhaps. */
+const LONE_HOLD_OFF_MS = 5_000;
 
 /** How often the queue of notifications is looked at. */
 const QUEUE_WATCH_MS = 30_000;
@@ -192,6 +195,8 @@ export class Bus {
         up: () => {
           // Where only this connection was lost the others have been there all the time.
           if (this.#listener.isUp && !this.#wasDeaf) this.#publisher.release();
+          clearTimeout(this.#holdOff);
+          this.#holdOff = setTimeout(() => this.#publisher.release(), LONE_HOLD_OFF_MS);
           this.#greet();
         },
         down: (fault, silent) => {
@@ -203,8 +208,7 @@ export class Bus {
         // A statement that found too little room leaves what it wrote of it in the queue, and PostgreSQL wakes nobody to
         // pass over that: sessions that listen stand before it until they are replaced.
         stuck: () => this.#listener.replace(queueStuck()),
-        confirmed: ({ channel, payload }) => {
-          const sequence = sequenceOf(payload);
+        confirmed: (channel, sequence) => {
           if (channel === this.#clusterChannel) this.#pulse.taken(sequence);
           else if (this.#places.isNamespace(channel)) this.#lastSent = { channel, sequence };
         },

@@ -24,6 +24,8 @@ import type { ConnectionSettings } from "./settings.ts";
 const STATEMENT_BYTES = 1_000_000;
 /** For how long more than `maxBuffer` may wait while the database takes what it is given: a burst is no outage. */
 const PATIENCE_MS = 1_000;
+/** Stands for the number of a frame that is said again, which has its own in it. */
+const REPEAT = 0;
 /** For how long statements stay small after one that was too large. */
 const SMALL_MS = 30_000;
 /** How long it must have gone well before the next refusal is told. */
@@ -61,8 +63,8 @@ export interface PublisherOptions {
 export type PublisherEvents = Pick<LinkEvents, "up" | "down" | "failed"> & {
   /** The queue of notifications stays full. */
   stuck(): void;
-  /** PostgreSQL has taken a frame. */
-  confirmed(frame: Notification): void;
+  /** PostgreSQL has taken a frame that was not sent before. */
+  confirmed(channel: string, sequence: number): void;
   error(error: PgAdapterError): void;
 };
 
@@ -306,7 +308,7 @@ export class Publisher {
         if (isTaken === undefined) return;
         for (const frame of isTaken ? batch : []) {
           if (frame.isKept) this.#sent.add(frame);
-          this.#events.confirmed(frame);
+          if (!isRepeat(frame)) this.#events.confirmed(frame.channel, frame.sequence);
         }
         this.#refusals = 0;
         this.#underWay = 0;
@@ -379,7 +381,7 @@ export class Publisher {
   #pack(): Packed[] {
     const frames = this.#urgent.splice(0).flatMap((item): Packed[] => {
       if ("payload" in item) {
-        return [{ ...item, sequence: 0, bytes: 0, messages: 0, isKept: false }];
+        return [{ ...item, sequence: REPEAT, bytes: 0, messages: 0, isKept: false }];
       }
       if ("kind" in item) return [this.#packer.control(item.channel, item.kind, item.body)];
       return this.#packer.messages([item]);
@@ -449,6 +451,10 @@ export class Publisher {
       ),
     );
   }
+}
+
+function isRepeat({ sequence }: Packed): boolean {
+  return sequence === REPEAT;
 }
 
 /** How many of the frames the next statement takes: few different sizes, as each is prepared once. */

@@ -111,6 +111,8 @@ export class Readiness {
 
   /** A connection was lost. */
   lost(error: PgAdapterError): void {
+    // The loss of the other one is part of the same outage.
+    if (this.#phase === "disconnected") return;
     if (this.#phase !== "ready") return this.failed(error);
     this.#phase = "disconnected";
     this.#events.emit("disconnect", error);

@@ -193,10 +193,10 @@ export class Bus {
       sealer,
       {
         up: () => {
-          // Where only this connection was lost the others have been there all the time.
-          if (this.#listener.isUp && !this.#wasDeaf) this.#publisher.release();
-          clearTimeout(this.#holdOff);
-          this.#holdOff = setTimeout(() => this.#publisher.release(), LONE_HOLD_OFF_MS);
+          // Last words do not wait. Where only this connection was lost the others have been there all the time.
+          const isLast = this.#closing !== undefined;
+          if (isLast || (this.#listener.isUp && !this.#wasDeaf)) this.#publisher.release();
+          else this.#holdOffFor(LONE_HOLD_OFF_MS);
           this.#greet();
         },
         down: (fault, silent) => {
@@ -235,6 +235,7 @@ export class Bus {
         this.#wasDeaf = true;
         this.#inbox.processes.interrupted();
         this.#down(fault);
+        if (this.#publisher.isUp && this.#publisher.isHeld) this.#holdOffFor(LONE_HOLD_OFF_MS);
       },
       failed,
       error,
@@ -520,9 +521,13 @@ export class Bus {
     this.#pulse.start();
     this.#queueWatch.start();
     this.#wasDeaf = false;
-    clearTimeout(this.#holdOff);
-    this.#holdOff = setTimeout(() => this.#publisher.release(), HOLD_OFF_MS);
+    if (this.#publisher.isHeld) this.#holdOffFor(HOLD_OFF_MS);
     this.#releaseIfAllAreHeard();
+  }
+
+  #holdOffFor(ms: number): void {
+    clearTimeout(this.#holdOff);
+    this.#holdOff = setTimeout(() => this.#publisher.release(), ms);
   }
 
   /** What waited during an outage is for those who are back. */

@@ -35,3 +35,43 @@ test(
   },
   { deadline: 60_000 },
 );
+
+test(
+  "a server that loses its listener while it still waits for another one is heard",
+  async (t) => {
+    const uri = await databaseUri();
+    const [listen, publish, other] = await Promise.all([1, 2, 3].map(() => FaultProxy.start(uri)));
+    t.after(() => Promise.all([listen!.close(), publish!.close(), other!.close()]));
+    const cluster = await createCluster(t, {
+      size: 3,
+      adapter: (server) =>
+        [{ listen: listen!.uri, publish: publish!.uri }, {
+          listen: other!.uri,
+          publish: other!.uri,
+        }, {}][server]!,
+    });
+    const { adapter } = cluster.servers[0]!;
+    const gone = [listen!, publish!, other!];
+    await Promise.all(gone.map((proxy) => proxy.refuse()));
+    for (const proxy of gone) proxy.cut("rst");
+    await until("it is lost", () => adapter.stats().phase === "disconnected");
+    await until("it keeps what it has to say", () => {
+      if (adapter.stats().queued.messages > 0) return true;
+      cluster.io(0).emit("anything");
+      return false;
+    });
+    for (let n = 0; n < 50; n++) cluster.io(0).emit("n", n);
+    await Promise.all([listen!.accept(), publish!.accept()]);
+    await until("it is back", () => adapter.stats().phase === "ready");
+    assert.equal(cluster.inbox(2).of("n").length, 0, "it does not wait for the other one");
+    await listen!.refuse();
+    listen!.cut("rst");
+    await until("it is lost again", () => adapter.stats().phase === "disconnected");
+    const heard = await cluster.inbox(2).count("n", 50);
+    assert.deepEqual(heard.flat(), Array.from({ length: 50 }, (_, n) => n));
+    await Promise.all([listen!.accept(), other!.accept()]);
+    await cluster.inbox(1).count("n", 50);
+    cluster.errors.splice(0);
+  },
+  { deadline: 60_000 },
+);

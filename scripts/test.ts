@@ -34,7 +34,7 @@ if (options.isHelp) {
   say(USAGE);
   process.exit(0);
 }
-const { suites, filters, times } = options;
+const { suites, filters, times, jobs } = options;
 
 let database: TestDatabase | undefined;
 /** Set at the end, and when going on makes no sense. */
@@ -89,13 +89,23 @@ async function runSuite(suite: Suite, found: Runtimes, uri: string): Promise<voi
     for (let round = 1; round <= times; round++) {
       if (times > 1) say(`  round ${round} of ${times}`);
       const before = failures.length;
-      for (const file of files) {
-        if (isDone) return;
-        const test = { file, folder, env: { ...testEnvironment(uri), ...env }, limit: FILE_LIMIT };
-        const result = await runFile(runner, test);
-        if (!isDone) record(title, result);
-      }
-      if (times > 1 && failures.length > before) return;
+      const waiting = files.values();
+      const work = async () => {
+        // What one takes from it the others do not get.
+        for (const file of waiting) {
+          if (isDone) return;
+          const test = {
+            file,
+            folder,
+            env: { ...testEnvironment(uri), ...env },
+            limit: FILE_LIMIT,
+          };
+          const result = await runFile(runner, test);
+          if (!isDone) record(title, result);
+        }
+      };
+      await Promise.all(Array.from({ length: jobs }, work));
+      if (isDone || (times > 1 && failures.length > before)) return;
     }
   }
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 
 /** What can be run: three runtimes on the source, the packed npm package on Node 20, the demo in a browser. */
@@ -18,6 +19,8 @@ export interface Arguments {
   /** Parts of the files' paths; none means all files. */
   readonly filters: readonly string[];
   readonly times: number;
+  /** How many files run at a time. */
+  readonly jobs: number;
   readonly postgresBin: string | undefined;
   readonly isHelp: boolean;
 }
@@ -32,6 +35,7 @@ export const USAGE = `deno task test [suite…] [part of a file's path…] [opti
 Suites: ${SUITES.join(", ")} (the demo, in Chromium, only when named)
 
   --times N            repeat each suite, up to the first failure
+  --jobs N             run so many files at a time; two for each processor unless it is said
   --postgres-bin DIR   start the PostgreSQL whose binaries are in DIR
   --help               this text
 
@@ -50,25 +54,30 @@ export function parseArguments(args: readonly string[]): Arguments {
     allowPositionals: true,
     options: {
       times: { type: "string", default: "1" },
+      jobs: { type: "string", default: String(2 * availableParallelism()) },
       "postgres-bin": { type: "string" },
       help: { type: "boolean", default: false },
     },
   });
-  const times = Number(values.times);
-  if (!Number.isSafeInteger(times) || times < 1) {
-    throw new TypeError(
-      `Cannot run the tests as --times must be a whole number of 1 or more: current value is "${values.times}"`,
-    );
-  }
+  const [times, jobs] = [count("times", values.times), count("jobs", values.jobs)];
   const isSuite = (word: string): word is Suite => (SUITES as readonly string[]).includes(word);
   const suites = positionals.filter(isSuite);
   return {
     suites: suites.length > 0 ? suites : SUITES.filter((suite) => suite !== "browser"),
     filters: positionals.filter((word) => !isSuite(word)).map(plainPath),
     times,
+    jobs,
     postgresBin: values["postgres-bin"],
     isHelp: values.help,
   };
+}
+
+function count(option: string, text: string): number {
+  const number = Number(text);
+  if (Number.isSafeInteger(number) && number >= 1) return number;
+  throw new TypeError(
+    `Cannot run the tests as --${option} must be a whole number of 1 or more: current value is "${text}"`,
+  );
 }
 
 /** The part of a test file's path that source and compiled files have in common. */

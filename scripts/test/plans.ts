@@ -110,7 +110,12 @@ function testFiles(isAskedFor: (folder: string) => boolean): string[] {
   return (readdirSync(join(ROOT, "tests"), { recursive: true }) as string[])
     .filter((file) => file.endsWith(".test.ts") && isAskedFor(file.split(/[\\/]/)[0] ?? ""))
     .map((file) => join("tests", file))
-    .sort();
+    // Outages take longest: they begin first.
+    .sort((a, b) => Number(isOutage(b)) - Number(isOutage(a)) || (a < b ? -1 : 1));
+}
+
+function isOutage(file: string): boolean {
+  return plainPath(file).startsWith("faults/");
 }
 
 function wanted(files: readonly string[], filters: readonly string[]): string[] {

@@ -340,15 +340,22 @@ function readiness(data: string): { promise: Promise<boolean>; cancel(): void } 
   const lookUntilReady = async (): Promise<boolean> => {
     const deadline = Date.now() + START_TIMEOUT;
     while (!isCancelled && Date.now() < deadline) {
-      const state = existsSync(join(data, "postmaster.pid"))
-        ? readFileSync(join(data, "postmaster.pid"), "utf8").split("\n")[7]?.trim()
-        : undefined;
-      if (state === "ready") return true;
+      if (stateOf(data) === "ready") return true;
       await delay(20);
     }
     return false;
   };
   return { promise: lookUntilReady(), cancel: () => isCancelled = true };
+}
+
+/** What a server says of itself in its lock file, which comes and goes while it starts or fails to. */
+function stateOf(data: string): string | undefined {
+  try {
+    return readFileSync(join(data, "postmaster.pid"), "utf8").split("\n")[7]?.trim();
+  } catch (fault) {
+    if ((fault as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw fault;
+  }
 }
 
 function versionOf(bin: string, user: ServerUser | undefined): string {

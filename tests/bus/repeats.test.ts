@@ -1,0 +1,98 @@
+import assert from "node:assert/strict";
+import { Repeats } from "../../src/bus/repeats.ts";
+import { type SentFrame, SentFrames } from "../../src/bus/sent_frames.ts";
+import { decodeAskEnd } from "../../src/wire/ask.ts";
+import { namespaceChannel, privateChannel } from "../../src/wire/channel.ts";
+import { type Scope, test } from "../support/test.ts";
+import { until } from "../support/wait.ts";
+
+const PREFIX = "p";
+const EVERYBODY = namespaceChannel(PREFIX, "/");
+const ROOM = `${EVERYBODY}room`;
+
+/** Answers from a memory of frames with the numbers 1, 2, 3…, and a list of what was said. */
+function createRepeats(t: Scope, frames: number, channel: string = EVERYBODY) {
+  const sent = new SentFrames(60_000, 1_000_000);
+  for (let sequence = 1; sequence <= frames; sequence++) {
+    const payload = `1r0123456789abcdef${sequence},${sequence - 1};`;
+    sent.add({ sequence, channel, payload, bytes: 10, messages: 1 } satisfies SentFrame);
+  }
+  const said: string[] = [];
+  const repeats = new Repeats(PREFIX, (name) => name === EVERYBODY, {
+    sentAfter: (sequence, isWanted) => sent.after(sequence, isWanted),
+    repeat: (list) => {
+      for (const { channel, payload } of list) {
+        said.push(`${channel === EVERYBODY ? "all" : channel} ${/f(\d+)/.exec(payload)![1]}`);
+      }
+    },
+    control: (channel, kind, body) => {
+      said.push(`${kind} ${channel.slice(-1)} ${JSON.stringify(decodeAskEnd(body))}`);
+    },
+  });
+  t.after(() => repeats.close());
+  const ask = (uid: string, after: number, channels?: string[], hasRoomChannels = true) =>
+    repeats.ask(uid, { id: 1, after, hasRoomChannels, ...channels && { channels } });
+  return { repeats, said, ask };
+}
+
+const end = (uid: string, lost = 0) =>
+  `e ${privateChannel(PREFIX, uid).slice(-1)} ${JSON.stringify({ id: 1, lost })}`;
+
+test("what is asked for together is said once, and each is told the end", async (t) => {
+  const { said, ask } = createRepeats(t, 4);
+  ask("a", 2);
+  ask("b", 1);
+  ask("c", 3);
+  await until("all is said", () => said.length >= 6);
+  assert.deepEqual(said, ["all 2", "all 3", "all 4", end("a"), end("b"), end("c")]);
+});
+
+test("who asks while an answer is fresh is answered together with the others who do", async (t) => {
+  const { said, ask } = createRepeats(t, 1_000);
+  ask("a", 0);
+  await until("the first is answered", () => said.includes(end("a")));
+  said.length = 0;
+  // A millisecond for each frame, in which these come one by one.
+  const asked: string[] = [];
+  for (const uid of "bcdefghij") {
+    ask(uid, 0);
+    asked.push(end(uid));
+    await new Promise<void>((resolve) => setTimeout(resolve, 2));
+  }
+  await until("they are answered", () => asked.every((line) => said.includes(line)));
+  assert.equal(said.filter((line) => line.startsWith("all")).length, 1_000);
+  assert.ok(!said.includes(end("a")), "the first is not answered again");
+});
+
+test("a process without the channels of its rooms is answered on its own", async (t) => {
+  const { said, ask } = createRepeats(t, 1, ROOM);
+  ask("a", 0, undefined, false);
+  await until("it is answered", () => said.length >= 2);
+  assert.deepEqual(said, [`${privateChannel(PREFIX, "a")} 1`, end("a")]);
+});
+
+test("only the channels that are asked for are answered", async (t) => {
+  const { said, ask } = createRepeats(t, 2);
+  ask("a", 0, [ROOM]);
+  await until("it is answered", () => said.length >= 1);
+  assert.deepEqual(said, [end("a")]);
+});
+
+test("who leaves answers at once", async (t) => {
+  const { repeats, said, ask } = createRepeats(t, 1_000);
+  ask("a", 0);
+  await until("the first is answered", () => said.includes(end("a")));
+  ask("b", 0);
+  repeats.hurry();
+  assert.equal(said.at(-1), end("b"));
+  ask("c", 0);
+  await until("the last is answered", () => said.includes(end("c")), 900);
+});
+
+test("who has closed answers nobody", async (t) => {
+  const { repeats, said, ask } = createRepeats(t, 1);
+  repeats.close();
+  ask("a", 0);
+  await new Promise<void>((resolve) => setTimeout(resolve, 5));
+  assert.deepEqual(said, []);
+});

@@ -16,6 +16,9 @@ import type { Remembered } from "./sent_frames.ts";
  */
 const MAX_COLLECT_MS = 1_200;
 
+/** How many times longer when answers follow each other: who is slow to take one must not get the next ones all the faster. */
+const MAX_FACTOR = 4;
+
 /** What answers are made of: the publisher. */
 export interface RepeatsPublisher {
   sentAfter(sequence: number, isWanted: (channel: string) => boolean): Remembered;
@@ -32,6 +35,9 @@ export class Repeats {
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** When the next answer may be given. */
   #nextAt = -Infinity;
+  /** How long questions were collected after the last answer. */
+  #collected = 0;
+  #factor = 1;
   #isLeaving = false;
   #isClosed = false;
 
@@ -97,7 +103,11 @@ export class Repeats {
       ends.push({ channel: own, body: encodeAskEnd({ id, lost: remembered.lost }) });
     }
     this.#asks.clear();
-    this.#nextAt = performance.now() + Math.min(MAX_COLLECT_MS, frames.size);
+    const now = performance.now();
+    const follows = now - this.#nextAt < this.#collected;
+    this.#factor = follows ? Math.min(MAX_FACTOR, 2 * this.#factor) : 1;
+    this.#collected = this.#factor * Math.min(MAX_COLLECT_MS, frames.size);
+    this.#nextAt = now + this.#collected;
     const inOrder = [...frames.values()].sort((a, b) => a.sequence - b.sequence);
     this.#publisher.repeat(inOrder.map(({ notification }) => notification));
     for (const { channel, body } of ends) this.#publisher.control(channel, "e", body);

@@ -64,6 +64,20 @@ test("who asks while an answer is fresh is answered together with the others who
   assert.ok(!said.includes(end("a")), "the first is not answered again");
 });
 
+test("the more answers follow each other, the fewer there are", async (t) => {
+  const { said, ask } = createRepeats(t, 100);
+  const end = performance.now() + 1_000;
+  let answers = 0;
+  while (performance.now() < end) {
+    ask("a", 0);
+    await new Promise<void>((resolve) => setTimeout(resolve, 1));
+    if (said.length > 0) answers++;
+    said.length = 0;
+  }
+  // After 0, 100, 300 and 700 milliseconds; the next one would be later.
+  assert.ok(answers >= 2 && answers <= 4, `${answers} answers`);
+});
+
 test("a process without the channels of its rooms is answered on its own", async (t) => {
   const { said, ask } = createRepeats(t, 1, ROOM);
   ask("a", 0, undefined, false);

@@ -102,7 +102,8 @@ export function messageOf(fault: unknown): string {
 /** A connection string as an error may show it, also one that is malformed: without its password. */
 export function withoutPassword(uri: string): string {
   return uri
-    .replace(/^([^:]*:\/*[^:@/]*):.*@/s, "$1:***@")
-    .replace(/:[^:@/]*@/g, ":***@")
-    .replace(/([?&]password=)[^&]*/gi, "$1***");
+    // Whatever is between the first colon after the scheme and the last @, with slashes and all.
+    .replace(/^(\w[\w+.-]*:\/\/)?([^:@]*):.*@/s, "$1$2:***@")
+    // As a parameter, and as in `host=db password='a b'`.
+    .replace(/(\w*password\s*=\s*)('(?:[^'\\]|\\.)*'?|[^\s&]*)/gi, "$1***");
 }

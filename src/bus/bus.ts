@@ -73,7 +73,7 @@ const RECONNECT_PATIENCE_MS = 250;
 /** After an outage, how long what waited is held for those who are not back yet: the longest pause between attempts. */
 const HOLD_OFF_MS = 1_500;
 
-/** The same while this process cannot listen itself: others can perhaps. */
+/** The same while this process cannot listen itself, as others can perhaps; longer it is never held. */
 const LONE_HOLD_OFF_MS = 5_000;
 
 /** How often the queue of notifications is looked at. */
@@ -112,7 +112,9 @@ export class Bus {
   /** What this process sent last to everybody. */
   #lastSent: { channel: string; sequence: number } | undefined;
   #holdOff: ReturnType<typeof setTimeout> | undefined;
-  /** Whether the listening connection was lost since the publishing one was. */
+  /** When what is held is let go at the latest. */
+  #holdUntil = 0;
+  /** Whether the listening connection was lost since the publishing one was, or others were still waited for then. */
   #wasDeaf = false;
   /** Whether both connections are up, and said hello. */
   #greeted = false;
@@ -147,13 +149,19 @@ export class Bus {
       {
         beat: () => this.membership.heartbeat(this.#lastSent),
         tick: () => {
-          this.membership.sweep();
           this.#inbox.sweep();
           this.#publisher.sweep();
         },
+        sweep: () => this.membership.sweep(),
         unheard: () => {
-          if (this.#readiness.isAcquainted) this.#listener.replace(deaf(options.statementTimeout));
-          else failed(differentDatabases(options.statementTimeout));
+          // What PostgreSQL does not take cannot come back, and is told of.
+          if (this.#publisher.isStuck) return;
+          const { isAcquainted } = this.#readiness;
+          this.#listener.replace(
+            isAcquainted
+              ? deaf(options.statementTimeout)
+              : differentDatabases(options.statementTimeout),
+          );
         },
         deaf: () => this.#listener.replace(deaf(this.#echoMs)),
         silent: () => this.#checkListener(),
@@ -195,12 +203,13 @@ export class Bus {
         up: () => {
           // Last words do not wait. Where only this connection was lost the others have been there all the time.
           const isLast = this.#closing !== undefined;
-          if (isLast || (this.#listener.isUp && !this.#wasDeaf)) this.#publisher.release();
+          this.#holdUntil = performance.now() + LONE_HOLD_OFF_MS;
+          if (isLast || (this.#listener.isUp && !this.#wasDeaf)) this.#release();
           else this.#holdOffFor(LONE_HOLD_OFF_MS);
           this.#greet();
         },
         down: (fault, silent) => {
-          this.#wasDeaf = !this.#listener.isUp;
+          this.#wasDeaf = !this.#listener.isUp || this.#holdOff !== undefined;
           this.#down(fault);
           // What silenced this connection may have silenced the other one.
           if (silent) this.#checkListener();
@@ -224,16 +233,17 @@ export class Bus {
     );
     const presence = new Presence(options.prefix, this.uid);
     this.#listener = new Listener(this.uid, presence, this.#privateChannel, listen, limits, {
-      up: () => {
+      up: (opening) => {
         // Not before: answers to what it sends must find us, and a pooler in between would hand our settings on.
         this.#publisher.start();
         this.#greeted = false;
+        if (this.#closing === undefined) this.#pulse.rest();
         this.#greet();
-        this.#inbox.processes.resumed();
+        this.#inbox.processes.resumed(opening);
       },
       down: (fault) => {
         this.#wasDeaf = true;
-        this.#inbox.processes.interrupted();
+        this.#inbox.processes.interrupted(this.#readiness.isAcquainted);
         this.#down(fault);
         if (this.#publisher.isUp && this.#publisher.isHeld) this.#holdOffFor(LONE_HOLD_OFF_MS);
       },
@@ -251,7 +261,10 @@ export class Bus {
       },
       unlistened: (channel) => this.#inbox.processes.forget(channel),
     });
-    this.requests = new Requests((uids) => this.#listener.absent(uids));
+    this.requests = new Requests(
+      (uids) => this.#listener.absent(uids),
+      options.heartbeatTimeout + options.heartbeatInterval,
+    );
     this.membership = new Membership(
       options.heartbeatTimeout,
       options.subscriptionMode === "dynamic",
@@ -406,10 +419,9 @@ export class Bus {
     this.#pulse.stop();
     this.#queueWatch.stop();
     clearTimeout(this.#patience);
-    clearTimeout(this.#holdOff);
     // What waits is sent even by an adapter that is still connecting, but a database that is away holds nobody up.
     const { isUp, isIdle } = this.#publisher;
-    this.#publisher.release();
+    this.#release();
     this.#repeats.hurry();
     if (isUp || !isIdle || this.#readiness.isAcquainted) {
       const patience = isUp
@@ -518,6 +530,10 @@ export class Bus {
     if (!this.#publisher.isUp || !this.#listener.isUp) return;
     this.#greeted = true;
     this.membership.hello();
+    // Those for whom it was gone meanwhile did not think of it, and it does not know whether it was.
+    if (!this.membership.hasRoomChannels) {
+      for (const uid of this.membership.nodes) this.#inbox.processes.returned(uid);
+    }
     this.#pulse.start();
     this.#queueWatch.start();
     this.#wasDeaf = false;
@@ -527,14 +543,20 @@ export class Bus {
 
   #holdOffFor(ms: number): void {
     clearTimeout(this.#holdOff);
-    this.#holdOff = setTimeout(() => this.#publisher.release(), ms);
+    const atMost = Math.max(0, this.#holdUntil - performance.now());
+    this.#holdOff = setTimeout(() => this.#release(), Math.min(ms, atMost));
+  }
+
+  #release(): void {
+    clearTimeout(this.#holdOff);
+    this.#holdOff = undefined;
+    this.#publisher.release();
   }
 
   /** What waited during an outage is for those who are back. */
   #releaseIfAllAreHeard(): void {
     if (!this.#greeted || !this.#publisher.isHeld || !this.membership.areAllHeard) return;
-    clearTimeout(this.#holdOff);
-    this.#publisher.release();
+    this.#release();
   }
 
   #checkListener(): void {
@@ -548,9 +570,9 @@ export class Bus {
   }
 
   #echo(sequence: number): void {
-    if (!this.#greeted || !this.#pulse.echo(sequence) || this.#closing !== undefined) {
-      return;
-    }
+    // What was never sent is somebody else's.
+    if (sequence > this.#publisher.lastSequence) return;
+    if (!this.#greeted || !this.#pulse.echo(sequence) || this.#closing !== undefined) return;
     clearTimeout(this.#patience);
     // Who holds a session and does not answer is starting, or dead without the server's knowing.
     this.#patience = setTimeout(() => this.#becomeReady(), this.options.requestsTimeout);
@@ -565,13 +587,15 @@ export class Bus {
   #becomeReady(): void {
     clearTimeout(this.#patience);
     if (!this.#greeted || this.#closing !== undefined) return;
-    this.membership.refresh();
+    // Not for each one that comes later: those who are gone would never be.
+    if (this.phase !== "ready") this.membership.refresh();
     this.#readiness.reached();
   }
 
   #down(error: PgAdapterError): void {
     this.#greeted = false;
-    this.#pulse.stop();
+    if (this.#listener.isUp && this.#closing === undefined) this.#pulse.rest();
+    else this.#pulse.stop();
     this.#queueWatch.stop();
     clearTimeout(this.#patience);
     clearTimeout(this.#holdOff);

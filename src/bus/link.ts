@@ -35,6 +35,12 @@ export interface LinkEvents {
   notification?(session: Session, channel: string, payload: string): void;
 }
 
+/** A session that lives for less is a short one. */
+const SHORT_LIFE_MS = 5_000;
+
+/** How many short ones in a row are taken for chance. */
+const FREE_LIVES = 5;
+
 /** One connection that is kept. */
 export class Link {
   readonly #settings: ConnectionSettings;
@@ -51,6 +57,9 @@ export class Link {
   #round: PgAdapterError[] = [];
   #failures = 0;
   #failingSince = 0;
+  #upSince = 0;
+  /** How many sessions in a row did not live for long. */
+  #shortLives = 0;
 
   constructor(
     settings: ConnectionSettings,
@@ -131,7 +140,7 @@ export class Link {
     await session.open();
     await this.#events.prepare(session);
     if (this.#session !== session || this.#phase !== "connecting") return;
-    this.#failures = 0;
+    this.#upSince = performance.now();
     this.#round = [];
     this.#first = host;
     this.#phase = "up";
@@ -142,6 +151,10 @@ export class Link {
     if (this.#session !== session) return;
     this.#prepares &&= session.prepares;
     if (this.#phase === "up") {
+      const isShort = performance.now() - this.#upSince < SHORT_LIFE_MS;
+      this.#shortLives = isShort ? this.#shortLives + 1 : 0;
+      // One that comes up and dies at its first statement, again and again, is a failure like others.
+      this.#failures = Math.max(0, this.#shortLives - FREE_LIVES);
       this.#wait();
       return this.#events.down(error, silent);
     }

@@ -11,7 +11,13 @@ import { QUEUE_FULL, type Session, type SessionLimits } from "./session.ts";
 import type { ConnectionSettings } from "./settings.ts";
 
 /** What a listener tells. */
-export type ListenerEvents = Pick<LinkEvents, "up" | "down" | "failed"> & {
+export type ListenerEvents = Pick<LinkEvents, "down" | "failed"> & {
+  /**
+   * All that was wanted is listened to.
+   *
+   * @param opening What is wanted since then, if anything.
+   */
+  up(opening: number | undefined): void;
   notification(channel: string, payload: string): void;
   error(error: PgAdapterError): void;
   /**
@@ -78,8 +84,8 @@ export class Listener {
     this.#events = events;
     this.#link = new Link(settings, `socketio-pg:listen:${uid}`, limits, {
       prepare: (session) => this.#prepare(session),
-      up: (session) => {
-        events.up(session);
+      up: () => {
+        events.up(this.#opening);
         this.#schedule();
       },
       down: (error) => {

@@ -226,6 +226,8 @@ export class Membership {
       case MessageType.NAMESPACES: {
         const { s, o, c } = objectOf(message.value);
         const node = this.#nodes.get(uid);
+        // A state that overtook it says it all.
+        if (node !== undefined && s <= node.version) return;
         if (node === undefined || node.version + 1 !== s) return this.#ask(uid, node);
         const opened = rooms(o), closed = rooms(c);
         node.version = s;

@@ -36,6 +36,11 @@ export class Packer {
     this.#maxBody = maxBodyBytes(maxFrame);
   }
 
+  /** The number of the last frame. */
+  get sequence(): number {
+    return this.#sequence;
+  }
+
   /** Frames of messages. */
   messages(items: readonly Queued[]): Packed[] {
     const frames = packFrames(items, (channel) => this.#head(channel), this.#maxBody);

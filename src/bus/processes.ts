@@ -12,11 +12,20 @@ const MAX_SENDERS = 4_096;
 /** How many characters of the frames of one process are held back for what was missed before them. */
 const MAX_HELD = 32 * 1024 * 1024;
 
+/** The same of all processes. */
+const MAX_HELD_OF_ALL = 4 * MAX_HELD;
+
 /** Milliseconds after which a question is asked once more. */
 const ASK_AGAIN_MS = 2_000;
 
+/** The same while its sender says things again, which may be for others. */
+const ASK_AGAIN_AT_LAST_MS = 6_000;
+
 /** Milliseconds after which a process that does not answer has no answer. */
 const ANSWER_MS = 15_000;
+
+/** The same for one that says other things again meanwhile: an answer may be long. */
+const LONG_ANSWER_MS = 60_000;
 
 /** The same for one that has said its last words. */
 const LAST_ANSWER_MS = 1_000;
@@ -49,6 +58,8 @@ export class Processes {
   /** In the order of use. */
   readonly #senders: Map<string, Sender> = new Map();
   #waits = 0;
+  #asks = 0;
+  #held = 0;
   /** Until when one that is heard for the first time may have sent what was missed: for ever while nothing is heard. */
   #newcomersUntil = -Infinity;
   /** Those who wait for the end of what they opened. */
@@ -69,43 +80,54 @@ export class Processes {
     const { kind, sequence, isRepeat } = frame;
     const sender = this.#senderOf(frame.uid);
     if (isRepeat) {
-      // An answer that is on its way is not asked for again, nor given up.
-      const now = performance.now();
-      for (const wait of sender.waits) if (wait.asked) wait.asked = { first: now, last: now };
+      // An answer that is on its way is not asked for again at once, nor given up.
+      for (const { asked } of sender.waits) {
+        if (asked !== undefined) asked.heard = performance.now();
+      }
     } else if (kind === "r" || kind === "c") {
       // Whoever goes on talking has not left, whatever was said in its name.
       sender.isLeaving = false;
     }
     // What is about frames does not wait for frames: two that ask each other would wait for ever.
     if (!sender.hasSeen(sequence)) {
-      if (kind === "q") this.#events.asked(sender.uid, decodeAsk(frame.body));
+      if (kind === "q") this.#asked(sender, decodeAsk(frame.body));
       else if (kind === "e") this.#answered(sender, sequence, frame.body);
       else if (kind === "b") sender.isLeaving = true;
     }
+    const before = sender.heldLength;
     sender.receive(channel, frame);
-    if (sender.heldLength <= MAX_HELD) return;
+    this.#held += sender.heldLength - before;
+    if (sender.heldLength <= MAX_HELD && this.#held <= MAX_HELD_OF_ALL) return;
     for (const wait of [...sender.waits]) this.#giveUp(sender, wait);
   }
 
-  /** The listening connection is lost: whatever is sent from now on is missed. */
-  interrupted(): void {
-    this.#newcomersUntil = Infinity;
+  /**
+   * The listening connection is lost: whatever is sent from now on is missed.
+   *
+   * @param isAcquainted Whether the others were known at any time: who is not heard of yet is no newcomer otherwise.
+   */
+  interrupted(isAcquainted: boolean): void {
+    if (isAcquainted) this.#newcomersUntil = Infinity;
     for (const sender of this.#senders.values()) {
       if (this.#events.isMember(sender.uid)) sender.interrupted();
     }
     this.#settleClosing();
   }
 
-  /** The listening connection is back: asks for what was missed. */
-  resumed(): void {
+  /**
+   * The listening connection is back: asks for what was missed.
+   *
+   * @param opening What was opened too late to be listened to already: it is for {@linkcode ask}.
+   */
+  resumed(opening: number | undefined): void {
     if (this.#newcomersUntil === Infinity) {
       this.#newcomersUntil = performance.now() + this.#replayWindow;
     }
     for (const sender of this.#senders.values()) {
       for (const wait of [...sender.waits]) {
         if (wait.isOutage) this.#ask(sender, wait);
-        // What was opened meanwhile is part of that.
-        else this.#settle(sender, wait.id);
+        // What was opened before is part of that.
+        else if (wait.id !== opening) this.#settle(sender, wait.id);
       }
     }
   }
@@ -164,7 +186,12 @@ export class Processes {
   /** A process is gone: it answers no more. */
   gone(uid: string): void {
     const sender = this.#senders.get(uid);
-    for (const wait of [...sender?.waits ?? []]) this.#giveUp(sender!, wait, true);
+    if (sender === undefined) return;
+    for (const wait of [...sender.waits]) {
+      // Who took its leave right after the last thing that was heard of it has said nothing in between.
+      const isMissed = !(sender.isLeaving && sender.hasAllAfter(wait.after));
+      this.#giveUp(sender, wait, isMissed);
+    }
   }
 
   /** What a process says it sent last on a channel, which may be what was missed. */
@@ -181,8 +208,14 @@ export class Processes {
       const limit = sender.isLeaving ? LAST_ANSWER_MS : ANSWER_MS;
       for (const wait of [...sender.waits]) {
         if (wait.asked === undefined) continue;
-        if (wait.asked.first < now - limit) this.#giveUp(sender, wait);
-        else if (wait.asked.last < now - ASK_AGAIN_MS) this.#ask(sender, wait);
+        const { first, last, heard } = wait.asked;
+        if (Math.max(first, heard) < now - limit || first < now - LONG_ANSWER_MS) {
+          this.#giveUp(sender, wait);
+        } else if (
+          Math.max(last, heard) < now - ASK_AGAIN_MS || last < now - ASK_AGAIN_AT_LAST_MS
+        ) {
+          this.#ask(sender, wait);
+        }
       }
     }
     this.#settleClosing();
@@ -190,22 +223,55 @@ export class Processes {
 
   #nextWait = (): number => ++this.#waits;
 
+  #asked(sender: Sender, ask: Ask): void {
+    this.#events.asked(sender.uid, ask);
+    if (ask.channels !== undefined || ask.id <= sender.lastAsk) return;
+    // It did not listen, and so did not hear what it was asked; once, or two of them would go on asking each other.
+    sender.lastAsk = ask.id;
+    this.#askAgain(sender, Infinity);
+  }
+
   #answered(sender: Sender, sequence: number, body: string): void {
-    const { id, lost } = decodeAskEnd(body);
-    if (sender.waitOf(id) === undefined) return;
+    const { id, lost, back } = decodeAskEnd(body);
+    const wait = sender.waitOf(id);
+    if (wait === undefined) return;
+    if (back !== undefined && back < performance.now() - wait.openedAt) {
+      // The question was on its way for so long that something may have been left out that was sent since.
+      wait.margin *= 4;
+      return this.#ask(sender, wait);
+    }
+    const { order = 0 } = wait.asked ?? {};
     if (lost > 0) this.#events.gap(sender.uid, lost);
     this.#settle(sender, id, sequence);
+    // Questions are heard in their order: those before this one were not.
+    this.#askAgain(sender, order);
+  }
+
+  /** Asks again what was asked before a question. */
+  #askAgain(sender: Sender, before: number): void {
+    for (const wait of [...sender.waits]) {
+      if (wait.asked !== undefined && wait.asked.order < before) this.#ask(sender, wait);
+    }
   }
 
   #ask(sender: Sender, wait: Wait): void {
-    const { id, after, channels } = wait;
+    const { id, after, channels, isOutage, openedAt, margin } = wait;
     const now = performance.now();
-    wait.asked = { first: wait.asked?.first ?? now, last: now };
-    this.#events.ask(sender.uid, { id, after, ...channels !== undefined && { channels } });
+    const { first = now, heard = now } = wait.asked ?? {};
+    wait.asked = { first, last: now, order: ++this.#asks, heard };
+    this.#events.ask(sender.uid, {
+      id,
+      after,
+      ...channels !== undefined && { channels },
+      // What a room was told before it was joined is not for those who join it.
+      ...!isOutage && { back: Math.ceil(now - openedAt + margin) },
+    });
   }
 
   #settle(sender: Sender, id: number, until?: number): void {
+    const before = sender.heldLength;
     sender.settle(id, until);
+    this.#held += sender.heldLength - before;
     if (this.#closing.has(id)) this.#settleClosing();
   }
 
@@ -232,7 +298,9 @@ export class Processes {
     this.#senders.delete(uid);
     this.#senders.set(sender.uid, sender);
     if (this.#senders.size > MAX_SENDERS) {
-      this.#senders.delete(this.#senders.keys().next().value!);
+      const [oldest] = this.#senders.values();
+      this.#senders.delete(oldest!.uid);
+      this.#held -= oldest!.heldLength;
     }
     return sender;
   }

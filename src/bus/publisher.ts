@@ -9,7 +9,7 @@
 import { messageOf, PgAdapterError } from "../errors.ts";
 import type { Sealer } from "../runtime/sealer.ts";
 import { MAX_PAYLOAD_BYTES, type Notification, outgoing, resent } from "../wire/frame.ts";
-import { encodeMessage, maxRecordLength, type Message } from "../wire/message.ts";
+import { encodeMessage, maxRecordLength, type Message, MessageType } from "../wire/message.ts";
 import { MAX_NOTIFICATIONS, notifyParameters, notifyText } from "../wire/statement.ts";
 import { backoffMs } from "./backoff.ts";
 import { deferred } from "./deadline.ts";
@@ -163,6 +163,17 @@ export class Publisher {
     return this.#retry !== undefined;
   }
 
+  /** Whether what is said again goes out at once: it is connected, and has said what it had to say again. */
+  get takesRepeats(): boolean {
+    return this.isUp && !this.isStuck && this.#urgent.length === 0 &&
+      !this.#unconfirmed.some(isRepeat);
+  }
+
+  /** The number of the last frame that was made. */
+  get lastSequence(): number {
+    return this.#packer.sequence;
+  }
+
   /** What waits to be sent. */
   get queued(): { messages: number; bytes: number } {
     return { messages: this.#queue.length, bytes: this.#queue.bytes };
@@ -190,8 +201,10 @@ export class Publisher {
     const item = this.#encode(channel, message);
     if (item === undefined) return;
     this.stats.messages++;
-    // What processes have to say of themselves is not held, so that they find each other.
-    if (this.#isHeld && item.messages === 0) this.#urgent.push(item);
+    // What processes have to say of themselves is not held, so that they find each other; and what they are now comes
+    // before what they were, as questions for frames do.
+    const isUrgent = item.messages === 0 && (this.#isHeld || message.type === MessageType.STATE);
+    if (isUrgent) this.#urgent.push(item);
     else this.#queue.push(item);
     this.#bound();
     this.#schedule();
@@ -207,19 +220,35 @@ export class Publisher {
   /** Queues frames that were sent before, as they should be said again. */
   repeat(frames: readonly Notification[]): void {
     if (this.#isClosed) return;
-    this.#urgent.push(...frames);
+    // There may be more than a function takes arguments.
+    for (const frame of frames) this.#urgent.push(frame);
     this.stats.repeated += frames.length;
     this.#schedule();
   }
 
-  /** What was sent after a sequence number on channels that are wanted, as far as it is remembered. */
-  sentAfter(sequence: number, isWanted: (channel: string) => boolean): Remembered {
-    const { frames, lost } = this.#sent.after(sequence, isWanted);
+  /**
+   * What was sent after a sequence number on channels that are wanted, as far as it is remembered.
+   *
+   * @param since From when on, as `performance.now()` says it.
+   * @param isMissed Whether one that is not remembered counts as lost.
+   */
+  sentAfter(
+    sequence: number,
+    isWanted: (channel: string) => boolean,
+    since?: number,
+    isMissed?: (sequence: number, channel: string) => boolean,
+  ): Remembered {
+    const { frames, lost } = this.#sent.after(sequence, isWanted, since, isMissed);
     // It may have been committed, and missed, without our knowing yet.
     const open = this.#unconfirmed.filter((frame) =>
       frame.isKept && frame.sequence > sequence && isWanted(frame.channel)
     );
     return { frames: [...frames, ...open], lost };
+  }
+
+  /** Whether somebody waits for an answer about what was sent: nothing gets too old meanwhile. */
+  set isAsked(isAsked: boolean) {
+    this.#sent.isAsked = isAsked;
   }
 
   /** Settles when all that was published before is committed. */
@@ -417,7 +446,7 @@ export class Publisher {
   /** Conditions that pass: the queue of notifications is full, the lock of NOTIFY is held, the server is short of something. */
   #retryLater(session: Session, fault: unknown): boolean {
     const code = sqlState(fault);
-    if (!/^(40|53|54|55|57)/.test(code)) return false;
+    if (!/^(40|53|54|55|57|58)/.test(code)) return false;
     this.#refusals++;
     const now = performance.now();
     // What comes and goes is one outage.

@@ -20,8 +20,10 @@ export interface PulseLimits {
 export interface PulseEvents {
   /** A heartbeat is due. */
   beat(): void;
-  /** Time has passed: others may have been silent for too long. */
+  /** Time has passed while others could be heard. */
   tick(): void;
+  /** Time has passed: others may have been silent for too long. */
+  sweep(): void;
   /** New connections, and nothing comes back. */
   unheard(): void;
   /** Nothing comes back any more. */
@@ -47,6 +49,8 @@ export class Pulse {
   /** The highest sequence number that came back. */
   #echoed = 0;
   #isHeard = false;
+  /** Whether there is no way to send a heartbeat. */
+  #isResting = false;
 
   constructor(limits: PulseLimits, events: PulseEvents) {
     this.#limits = limits;
@@ -61,6 +65,13 @@ export class Pulse {
     this.#taken = undefined;
     this.#isExpecting = false;
     this.#isHeard = false;
+    this.#isResting = false;
+    this.#schedule();
+  }
+
+  /** Only the listening connection is up: time passes, and that is all. */
+  rest(): void {
+    this.#isResting = true;
     this.#schedule();
   }
 
@@ -121,6 +132,8 @@ export class Pulse {
       if (this.#taken !== undefined) this.#taken.at = now;
       return;
     }
+    this.#events.tick();
+    if (this.#isResting) return;
     if (!this.#isHeard) {
       if (now - this.#startedAt < this.#limits.firstEcho) return;
       this.#startedAt = now;
@@ -133,7 +146,7 @@ export class Pulse {
       this.#lastHeard = now;
       this.#events.silent();
     }
-    this.#events.tick();
+    this.#events.sweep();
     if (now < this.#beatDue) return;
     this.#beatDue = now + this.#limits.interval;
     this.#isExpecting = true;

@@ -14,6 +14,8 @@ interface Request {
   expected: number;
   answers: unknown[];
   timer: ReturnType<typeof setTimeout>;
+  /** Until when those who are absent are waited for, once it is late. */
+  until: number | undefined;
   done(error: PgAdapterError | null, answers: unknown[]): void;
 }
 
@@ -23,15 +25,21 @@ const ABSENT_MS = 200;
 /** The open requests of this process. */
 export class Requests {
   readonly #absent: (uids: readonly string[]) => Promise<string[]>;
+  readonly #patience: number;
   readonly #open: Map<string, Request> = new Map();
   /** Nobody guesses the ids. */
   readonly #salt: string = createUid().slice(0, 8);
   #count = 0;
   #closed = false;
 
-  /** @param absent Which of these processes do not listen at the moment, as far as can be found out. It never rejects. */
-  constructor(absent: (uids: readonly string[]) => Promise<string[]>) {
+  /**
+   * @param absent Which of these processes do not listen at the moment, as far as can be found out. It never rejects.
+   * @param patience Milliseconds after which one that is absent is gone, if it is not back. One that still publishes is
+   * neither, and not waited for any longer.
+   */
+  constructor(absent: (uids: readonly string[]) => Promise<string[]>, patience: number) {
     this.#absent = absent;
+    this.#patience = patience;
   }
 
   /**
@@ -67,6 +75,7 @@ export class Requests {
       expected: uids.length,
       answers: [],
       timer,
+      until: undefined,
       done,
     });
     return id;
@@ -110,8 +119,10 @@ export class Requests {
     const absent = new Set(await this.#absent([...request.missing]));
     if (this.#open.get(id) !== request) return;
     const { what, missing, expected } = request;
+    const now = performance.now();
+    request.until ??= now + this.#patience;
     // A server that was redeployed or died owes no answer: before long it counts as gone.
-    if ([...missing].every((uid) => absent.has(uid))) {
+    if (now < request.until && [...missing].every((uid) => absent.has(uid))) {
       request.timer = setTimeout(() => this.#late(id, timeout), ABSENT_MS);
       return;
     }

@@ -20,8 +20,15 @@ export interface Wait {
   channels: readonly string[] | undefined;
   /** Whether it is known that something was missed, or likely. */
   readonly isOutage: boolean;
-  /** When it was asked for, the first time and the last. */
-  asked: { first: number; last: number } | undefined;
+  /** Since when, as `performance.now()` says it. */
+  readonly openedAt: number;
+  /** For how many milliseconds a question may be on its way, where what was sent before `openedAt` does not matter. */
+  margin: number;
+  /**
+   * When it was asked for, the first time and the last; after how many other questions; and when its sender last said
+   * something again.
+   */
+  asked: { first: number; last: number; order: number; heard: number } | undefined;
 }
 
 /** What a sender tells. */
@@ -50,6 +57,12 @@ interface Held {
 /** How much may be open at once because of what somebody sends in the name of others. */
 const MAX_WAITS = 16;
 
+/** For how many milliseconds a question is on its way, mostly less. */
+const MARGIN_MS = 250;
+
+/** What a held frame takes of memory besides its characters. */
+const HELD_FRAME_LENGTH = 250;
+
 /** How many of the last sequence numbers are known one by one: more than a statement holds, which may be sent again. */
 const RECENT = 512;
 
@@ -73,6 +86,8 @@ export class Sender {
   #isDelivering = false;
   /** Whether it has said its last words, which may be held. */
   isLeaving = false;
+  /** The last question that it began, by its id. */
+  lastAsk = 0;
   #nextWait: () => number;
 
   /** @param nextWait Makes the id of a wait. */
@@ -92,14 +107,19 @@ export class Sender {
     return this.#waits.size > 0;
   }
 
-  /** How many characters are held back. */
+  /** Whether everything between a sequence number and the last frame that was handed over has come. */
+  hasAllAfter(sequence: number): boolean {
+    return this.#recent.filter((number) => number > sequence).length === this.#top - sequence;
+  }
+
+  /** About how many characters are held back. */
   get heldLength(): number {
     return this.#heldLength;
   }
 
-  /** Whether a frame came before, or too long ago to know. */
+  /** Whether a frame came before, of late. */
   hasSeen(sequence: number): boolean {
-    return sequence <= this.#top && this.#isKnown(sequence) || this.#held.has(sequence);
+    return this.#held.has(sequence) || this.#recent.includes(sequence);
   }
 
   /** Takes a frame that came on a channel. */
@@ -109,7 +129,7 @@ export class Sender {
     if (this.#held.has(sequence)) return this.#events.duplicate();
     if (sequence <= this.#top || sequence < this.#received) {
       // One that is sent again and was missed the first time was sent before its channel was listened to.
-      if (frame.isResent || this.#isKnown(sequence)) return this.#events.duplicate();
+      if (frame.isResent || this.hasSeen(sequence)) return this.#events.duplicate();
       // What comes from a sender comes in its order: either this or what claimed to be later was not sent by it.
       this.#doubt(sequence - 1);
       return this.#hold({ frame, isTrusted: false });
@@ -150,7 +170,15 @@ export class Sender {
     after: number = this.#isDelivering ? this.#top : this.#received,
     id: number = this.#nextWait(),
   ): Wait {
-    const wait: Wait = { id, after, channels, isOutage, asked: undefined };
+    const wait: Wait = {
+      id,
+      after,
+      channels,
+      isOutage,
+      openedAt: performance.now(),
+      margin: MARGIN_MS,
+      asked: undefined,
+    };
     this.#waits.set(id, wait);
     return wait;
   }
@@ -180,14 +208,14 @@ export class Sender {
   /**
    * All that could be repeated has been, or will not be.
    *
-   * @param until The sequence number up to which that holds; all that came, unless said otherwise.
+   * @param until The sequence number up to which its sender says so, if it does.
    */
-  settle(id: number, until: number = this.#received): void {
+  settle(id: number, until?: number): void {
     const wait = this.#waits.get(id);
     if (wait === undefined) return;
     this.#waits.delete(id);
-    this.#givenUp = Math.max(this.#givenUp, until);
-    this.#forgetAfter(until);
+    this.#givenUp = until ?? Math.max(this.#givenUp, this.#received);
+    if (until !== undefined) this.#forgetAfter(until);
     this.#drain();
   }
 
@@ -248,13 +276,13 @@ export class Sender {
 
   #hold(held: Held): void {
     this.#held.set(held.frame.sequence, held);
-    this.#heldLength += held.frame.body.length;
+    this.#heldLength += held.frame.body.length + HELD_FRAME_LENGTH;
   }
 
   #drop(sequence: number): Held {
     const held = this.#held.get(sequence)!;
     this.#held.delete(sequence);
-    this.#heldLength -= held.frame.body.length;
+    this.#heldLength -= held.frame.body.length + HELD_FRAME_LENGTH;
     return held;
   }
 
@@ -314,6 +342,9 @@ export class Sender {
     if (this.#top <= sequence) return;
     this.#events.forged();
     this.#recent = this.#recent.filter((number) => number <= sequence);
-    this.#top = this.#recent.at(-1) ?? sequence;
+    // Where so much was forged that nothing else is remembered, what is held and its own comes next.
+    let before = sequence;
+    for (const number of this.#held.keys()) before = Math.min(before, number - 1);
+    this.#top = this.#recent.at(-1) ?? before;
   }
 }

@@ -20,7 +20,7 @@ export interface Remembered {
   lost: number;
 }
 
-type Forgotten = Pick<SentFrame, "sequence" | "channel" | "messages">;
+type Forgotten = Pick<SentFrame, "sequence" | "channel" | "messages"> & { at: number };
 
 /** Of how many frames that are not kept any more the number of messages is known. */
 const MAX_FORGOTTEN = 20_000;
@@ -33,6 +33,8 @@ export class SentFrames {
   #head = 0;
   #bytes = 0;
   #forgotten: Forgotten[] = [];
+  /** Whether somebody waits for an answer: nothing gets too old meanwhile. */
+  isAsked = false;
 
   /**
    * @param window For how many milliseconds a frame is kept.
@@ -57,14 +59,14 @@ export class SentFrames {
 
   /** Lets go of what is past the bounds. */
   sweep(): void {
-    const before = performance.now() - this.#window;
+    const before = this.isAsked ? -Infinity : performance.now() - this.#window;
     while (this.#head < this.#frames.length) {
       const { frame, at } = this.#frames[this.#head]!;
       if (at >= before && this.#bytes <= this.#maxBytes) break;
       this.#head++;
       this.#bytes -= frame.bytes;
       const { sequence, channel, messages } = frame;
-      if (messages > 0) this.#forgotten.push({ sequence, channel, messages });
+      if (messages > 0) this.#forgotten.push({ sequence, channel, messages, at });
     }
     if (this.#forgotten.length > 2 * MAX_FORGOTTEN) {
       this.#forgotten = this.#forgotten.slice(-MAX_FORGOTTEN);
@@ -75,19 +77,30 @@ export class SentFrames {
     }
   }
 
-  /** What was sent after a sequence number on channels that are wanted, in order. */
-  after(sequence: number, isWanted: (channel: string) => boolean): Remembered {
+  /**
+   * What was sent after a sequence number on channels that are wanted, in order.
+   *
+   * @param since From when on, as `performance.now()` says it.
+   * @param isMissed Whether one that is not remembered counts as lost.
+   */
+  after(
+    sequence: number,
+    isWanted: (channel: string) => boolean,
+    since: number = -Infinity,
+    isMissed: (sequence: number, channel: string) => boolean = () => true,
+  ): Remembered {
     const frames: SentFrame[] = [];
-    for (let at = this.#frames.length - 1; at >= this.#head; at--) {
-      const { frame } = this.#frames[at]!;
-      if (frame.sequence <= sequence) break;
+    for (let i = this.#frames.length - 1; i >= this.#head; i--) {
+      const { frame, at } = this.#frames[i]!;
+      if (frame.sequence <= sequence || at < since) break;
       if (isWanted(frame.channel)) frames.push(frame);
     }
     let lost = 0;
-    for (let at = this.#forgotten.length - 1; at >= 0; at--) {
-      const frame = this.#forgotten[at]!;
-      if (frame.sequence <= sequence) break;
-      if (isWanted(frame.channel)) lost += frame.messages;
+    for (let i = this.#forgotten.length - 1; i >= 0; i--) {
+      const frame = this.#forgotten[i]!;
+      if (frame.sequence <= sequence || frame.at < since) break;
+      if (!isWanted(frame.channel) || !isMissed(frame.sequence, frame.channel)) continue;
+      lost += frame.messages;
     }
     return { frames: frames.reverse(), lost };
   }

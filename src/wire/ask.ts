@@ -12,6 +12,8 @@ export interface Ask {
   after: number;
   /** The channels that it began to listen to; all where there are none. */
   channels?: readonly string[];
+  /** How many milliseconds back what was sent matters; all of it where there is no such number. */
+  back?: number;
   /** Whether it listens to the channels of all its rooms. */
   hasRoomChannels: boolean;
 }
@@ -21,14 +23,17 @@ export interface AskEnd {
   id: number;
   /** How many messages could not be repeated. */
   lost: number;
+  /** The one of the question. */
+  back?: number;
 }
 
 /** Encodes the body of a frame of kind `q`. */
-export function encodeAsk({ id, after, channels, hasRoomChannels }: Ask): string {
+export function encodeAsk({ id, after, channels, back, hasRoomChannels }: Ask): string {
   return JSON.stringify({
     i: id,
     a: after,
     ...channels !== undefined && { c: channels },
+    ...back !== undefined && { b: back },
     d: hasRoomChannels,
   });
 }
@@ -39,11 +44,12 @@ export function encodeAsk({ id, after, channels, hasRoomChannels }: Ask): string
  * @throws MalformedMessage when it is none.
  */
 export function decodeAsk(body: string): Ask {
-  const { i, a, c, d } = parseObject(body);
+  const { i, a, c, b, d } = parseObject(body);
   if (typeof d !== "boolean") {
     throw new MalformedMessage("Cannot read a question for frames as it has no flag");
   }
   const ask: Ask = { id: whole(i), after: whole(a), hasRoomChannels: d };
+  if (b !== undefined) ask.back = whole(b);
   if (c === undefined) return ask;
   if (!Array.isArray(c)) {
     throw new MalformedMessage("Cannot read a question for frames as its channels are no array");
@@ -52,8 +58,8 @@ export function decodeAsk(body: string): Ask {
 }
 
 /** Encodes the body of a frame of kind `e`. */
-export function encodeAskEnd({ id, lost }: AskEnd): string {
-  return JSON.stringify({ i: id, l: lost });
+export function encodeAskEnd({ id, lost, back }: AskEnd): string {
+  return JSON.stringify({ i: id, l: lost, ...back !== undefined && { b: back } });
 }
 
 /**
@@ -62,8 +68,8 @@ export function encodeAskEnd({ id, lost }: AskEnd): string {
  * @throws MalformedMessage when it is none.
  */
 export function decodeAskEnd(body: string): AskEnd {
-  const { i, l } = parseObject(body);
-  return { id: whole(i), lost: whole(l) };
+  const { i, l, b } = parseObject(body);
+  return { id: whole(i), lost: whole(l), ...b !== undefined && { back: whole(b) } };
 }
 
 function whole(value: unknown): number {

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { Repeats } from "../../src/bus/repeats.ts";
 import { type SentFrame, SentFrames } from "../../src/bus/sent_frames.ts";
-import { decodeAskEnd } from "../../src/wire/ask.ts";
+import { type Ask, decodeAskEnd } from "../../src/wire/ask.ts";
 import { namespaceChannel, privateChannel } from "../../src/wire/channel.ts";
+import type { Notification } from "../../src/wire/frame.ts";
 import { type Scope, test } from "../support/test.ts";
 import { until } from "../support/wait.ts";
 
@@ -18,21 +19,26 @@ function createRepeats(t: Scope, frames: number, channel: string = EVERYBODY) {
     sent.add({ sequence, channel, payload, bytes: 10, messages: 1 } satisfies SentFrame);
   }
   const said: string[] = [];
-  const repeats = new Repeats(PREFIX, (name) => name === EVERYBODY, {
-    sentAfter: (sequence, isWanted) => sent.after(sequence, isWanted),
-    repeat: (list) => {
+  const publisher = {
+    takesRepeats: true,
+    lastSequence: frames,
+    isAsked: false,
+    flush: () => Promise.resolve(),
+    sentAfter: sent.after.bind(sent),
+    repeat: (list: readonly Notification[]) => {
       for (const { channel, payload } of list) {
         said.push(`${channel === EVERYBODY ? "all" : channel} ${/f(\d+)/.exec(payload)![1]}`);
       }
     },
-    control: (channel, kind, body) => {
+    control: (channel: string, kind: "e", body: string) => {
       said.push(`${kind} ${channel.slice(-1)} ${JSON.stringify(decodeAskEnd(body))}`);
     },
-  });
+  };
+  const repeats = new Repeats(PREFIX, (name) => name === EVERYBODY, publisher);
   t.after(() => repeats.close());
-  const ask = (uid: string, after: number, channels?: string[], hasRoomChannels = true) =>
-    repeats.ask(uid, { id: 1, after, hasRoomChannels, ...channels && { channels } });
-  return { repeats, said, ask };
+  const ask = (uid: string, after: number, more: Partial<Ask> = {}) =>
+    repeats.ask(uid, { id: 1, after, hasRoomChannels: true, ...more });
+  return { repeats, publisher, said, ask };
 }
 
 const end = (uid: string, lost = 0) =>
@@ -80,16 +86,53 @@ test("the more answers follow each other, the fewer there are", async (t) => {
 
 test("a process without the channels of its rooms is answered on its own", async (t) => {
   const { said, ask } = createRepeats(t, 1, ROOM);
-  ask("a", 0, undefined, false);
+  ask("a", 0, { hasRoomChannels: false });
   await until("it is answered", () => said.length >= 2);
   assert.deepEqual(said, [`${privateChannel(PREFIX, "a")} 1`, end("a")]);
 });
 
 test("only the channels that are asked for are answered", async (t) => {
   const { said, ask } = createRepeats(t, 2);
-  ask("a", 0, [ROOM]);
+  ask("a", 0, { channels: [ROOM] });
   await until("it is answered", () => said.length >= 1);
   assert.deepEqual(said, [end("a")]);
+});
+
+test("what was sent longer ago than the question says is left out, and the answer says so", async (t) => {
+  const { said, ask } = createRepeats(t, 1);
+  await new Promise<void>((resolve) => setTimeout(resolve, 30));
+  ask("a", 0, { back: 10_000 });
+  await until("it is answered", () => said.length >= 2);
+  ask("a", 0, { id: 2, back: 20 });
+  await until("it is answered again", () => said.length >= 3);
+  assert.deepEqual(said, [
+    "all 1",
+    `e a ${JSON.stringify({ id: 1, lost: 0, back: 10_000 })}`,
+    `e a ${JSON.stringify({ id: 2, lost: 0, back: 20 })}`,
+  ]);
+});
+
+test("what is asked again and again while nothing can be sent is answered once", async (t) => {
+  const { publisher, said, ask } = createRepeats(t, 1);
+  publisher.takesRepeats = false;
+  for (let times = 0; times < 10; times++) {
+    ask("a", 0);
+    await new Promise<void>((resolve) => setTimeout(resolve, 10));
+  }
+  assert.deepEqual(said, []);
+  publisher.takesRepeats = true;
+  await until("it is answered", () => said.length >= 2);
+  assert.deepEqual(said, ["all 1", end("a")]);
+});
+
+test("however many ask, an answer stays small enough to go on with other things", async (t) => {
+  const { publisher, said, ask } = createRepeats(t, 20_000, ROOM);
+  publisher.takesRepeats = false;
+  for (const uid of "abcdef") ask(uid, 0, { hasRoomChannels: false });
+  publisher.takesRepeats = true;
+  await until("the first are answered", () => said.length > 0);
+  assert.deepEqual(said.filter((line) => line.startsWith("e")), [..."abc"].map((uid) => end(uid)));
+  await until("the others are", () => said.includes(end("f")));
 });
 
 test("who leaves answers at once", async (t) => {

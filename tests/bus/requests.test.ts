@@ -19,7 +19,7 @@ function ask(requests: Requests, uids: string[], timeout = 60_000) {
 }
 
 test("a request is complete when everybody has answered, once each", () => {
-  const requests = new Requests(nobody);
+  const requests = new Requests(nobody, 60_000);
   const { id, outcome } = ask(requests, ["a", "b"]);
   requests.answer("a", id, { ok: true, value: [1] });
   requests.answer("a", id, { ok: true, value: [1] });
@@ -31,12 +31,12 @@ test("a request is complete when everybody has answered, once each", () => {
 });
 
 test("with nobody to ask it is complete at once", () => {
-  const { outcome } = ask(new Requests(nobody), []);
+  const { outcome } = ask(new Requests(nobody, 60_000), []);
   assert.deepEqual(outcome, [{ error: null, answers: [] }]);
 });
 
 test("who leaves owes no answer, who closes another namespace does", () => {
-  const requests = new Requests(nobody);
+  const requests = new Requests(nobody, 60_000);
   const { id, outcome } = ask(requests, ["a", "b"]);
   requests.answer("a", id, { ok: true, value: [1] });
   requests.release("b", "/other");
@@ -46,7 +46,7 @@ test("who leaves owes no answer, who closes another namespace does", () => {
 });
 
 test("who cannot answer fails the request, with the reason", () => {
-  const requests = new Requests(nobody);
+  const requests = new Requests(nobody, 60_000);
   const { id, outcome } = ask(requests, ["a", "b"]);
   requests.answer("b", id, { ok: false, error: "a cycle" });
   assert.equal(outcome[0]?.error?.code, "REQUEST_FAILED");
@@ -54,7 +54,7 @@ test("who cannot answer fails the request, with the reason", () => {
 });
 
 test("who does not answer in time fails the request, by name, and what came is handed over", async () => {
-  const requests = new Requests(nobody);
+  const requests = new Requests(nobody, 60_000);
   const { promise, resolve } = Promise.withResolvers<
     { error: PgAdapterError | null; answers: unknown[] }
   >();
@@ -73,7 +73,7 @@ test("who does not answer in time fails the request, by name, and what came is h
 });
 
 test("closing fails what is open, and leaves no timer behind", () => {
-  const requests = new Requests(nobody);
+  const requests = new Requests(nobody, 60_000);
   const { outcome } = ask(requests, ["a"]);
   requests.close();
   assert.equal(outcome[0]?.error?.code, "CLOSED");

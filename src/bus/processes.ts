@@ -86,13 +86,13 @@ export class Processes {
       }
     } else if (kind === "r" || kind === "c") {
       // Whoever goes on talking has not left, whatever was said in its name.
-      sender.isLeaving = false;
+      sender.lastWords = undefined;
     }
     // What is about frames does not wait for frames: two that ask each other would wait for ever.
     if (!sender.hasSeen(sequence)) {
       if (kind === "q") this.#asked(sender, decodeAsk(frame.body));
       else if (kind === "e") this.#answered(sender, sequence, frame.body);
-      else if (kind === "b") sender.isLeaving = true;
+      else if (kind === "b") sender.lastWords = sequence;
     }
     const before = sender.heldLength;
     sender.receive(channel, frame);
@@ -187,10 +187,11 @@ export class Processes {
   gone(uid: string): void {
     const sender = this.#senders.get(uid);
     if (sender === undefined) return;
+    const { lastWords } = sender;
     for (const wait of [...sender.waits]) {
       // Who took its leave right after the last thing that was heard of it has said nothing in between.
-      const isMissed = !(sender.isLeaving && sender.hasAllAfter(wait.after));
-      this.#giveUp(sender, wait, isMissed);
+      const isWhole = lastWords !== undefined && sender.hasAll(wait.after, lastWords);
+      this.#giveUp(sender, wait, !isWhole);
     }
   }
 
@@ -205,7 +206,7 @@ export class Processes {
   sweep(): void {
     const now = performance.now();
     for (const sender of this.#senders.values()) {
-      const limit = sender.isLeaving ? LAST_ANSWER_MS : ANSWER_MS;
+      const limit = sender.lastWords === undefined ? ANSWER_MS : LAST_ANSWER_MS;
       for (const wait of [...sender.waits]) {
         if (wait.asked === undefined) continue;
         const { first, last, heard } = wait.asked;

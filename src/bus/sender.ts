@@ -84,8 +84,8 @@ export class Sender {
   /** Up to here what was missed is known to be lost. */
   #givenUp = 0;
   #isDelivering = false;
-  /** Whether it has said its last words, which may be held. */
-  isLeaving = false;
+  /** The number of its last words, when it has said them; they may be held. */
+  lastWords: number | undefined;
   /** The last question that it began, by its id. */
   lastAsk = 0;
   #nextWait: () => number;
@@ -107,9 +107,10 @@ export class Sender {
     return this.#waits.size > 0;
   }
 
-  /** Whether everything between a sequence number and the last frame that was handed over has come. */
-  hasAllAfter(sequence: number): boolean {
-    return this.#recent.filter((number) => number > sequence).length === this.#top - sequence;
+  /** Whether everything after a sequence number up to another one was handed over. */
+  hasAll(after: number, until: number): boolean {
+    const numbers = this.#recent.filter((number) => after < number && number <= until);
+    return numbers.length === until - after;
   }
 
   /** About how many characters are held back. */

@@ -9,14 +9,20 @@ import { until } from "../support/wait.ts";
 
 const PREFIX = "p";
 const EVERYBODY = namespaceChannel(PREFIX, "/");
+const FRAME_BYTES = 100;
 const ROOM = `${EVERYBODY}room`;
 
 /** Answers from a memory of frames with the numbers 1, 2, 3…, and a list of what was said. */
-function createRepeats(t: Scope, frames: number, channel: string = EVERYBODY) {
-  const sent = new SentFrames(60_000, 1_000_000);
+function createRepeats(
+  t: Scope,
+  frames: number,
+  channel: string = EVERYBODY,
+  maxFrames: number = Infinity,
+) {
+  const sent = new SentFrames(60_000, maxFrames * FRAME_BYTES);
   for (let sequence = 1; sequence <= frames; sequence++) {
     const payload = `1r0123456789abcdef${sequence},${sequence - 1};`;
-    sent.add({ sequence, channel, payload, bytes: 10, messages: 1 } satisfies SentFrame);
+    sent.add({ sequence, channel, payload, bytes: FRAME_BYTES, messages: 1 } satisfies SentFrame);
   }
   const said: string[] = [];
   const publisher = {
@@ -89,6 +95,26 @@ test("a process without the channels of its rooms is answered on its own", async
   ask("a", 0, { hasRoomChannels: false });
   await until("it is answered", () => said.length >= 2);
   assert.deepEqual(said, [`${privateChannel(PREFIX, "a")} 1`, end("a")]);
+});
+
+test("and not before what waits is sent, which may be for the channels of rooms", async (t) => {
+  const { publisher, said, ask } = createRepeats(t, 1, ROOM);
+  const sent = Promise.withResolvers<void>();
+  publisher.flush = () => sent.promise;
+  ask("a", 0, { hasRoomChannels: false });
+  ask("b", 1);
+  await until("the other one is answered", () => said.length >= 1);
+  assert.deepEqual(said, [end("b")]);
+  sent.resolve();
+  await until("it is answered", () => said.length >= 3);
+});
+
+test("what was sent after the question, and is not remembered, is not missed by who listens", async (t) => {
+  // The first thousand is forgotten.
+  const { publisher, said, ask } = createRepeats(t, 2_000, EVERYBODY, 1_000);
+  publisher.lastSequence = 500;
+  ask("a", 100);
+  await until("it is answered", () => said.includes(end("a", 400)));
 });
 
 test("only the channels that are asked for are answered", async (t) => {

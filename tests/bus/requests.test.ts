@@ -78,3 +78,10 @@ test("closing fails what is open, and leaves no timer behind", () => {
   requests.close();
   assert.equal(outcome[0]?.error?.code, "CLOSED");
 });
+
+test("who is absent and does not go either is not waited for any longer than it would count as gone", async () => {
+  const requests = new Requests((uids) => Promise.resolve([...uids]), 300);
+  const { promise, resolve } = Promise.withResolvers<PgAdapterError | null>();
+  requests.open("fetchSockets()", "/", ["a"], 1, (error) => resolve(error));
+  assert.equal((await promise)?.code, "REQUEST_TIMEOUT");
+});

@@ -342,3 +342,47 @@ test("a channel that is left and listened to again later is no reason to ask", (
   assert.deepEqual(asked, []);
   assert.deepEqual(delivered, [1, 2, 4, 6]);
 });
+
+test("so many forged numbers that nothing else is remembered silence nobody for longer than an answer takes", () => {
+  const { sender, comes, delivered, asked, counts } = setUp();
+  comes(1);
+  comes(2);
+  for (let i = 0; i < 2_000; i++) comes(1_000_000 + 2 * i, "n", { previous: 0 });
+  delivered.length = 0;
+  comes(3, "n", { previous: 2 });
+  comes(4, "n", { previous: 3 });
+  assert.equal(counts.duplicate, 0);
+  const [wait] = asked;
+  assert.equal(wait?.after, 2);
+  sender.settle(wait!.id, 5);
+  assert.deepEqual(delivered, [3, 4]);
+  comes(6, "n", { previous: 4 });
+  comes(7);
+  assert.deepEqual(delivered, [3, 4, 6, 7]);
+});
+
+test("what is given up does not take with it what was said again for something else", () => {
+  const { sender, comes, misses, again, delivered } = setUp();
+  comes(1);
+  sender.interrupted();
+  sender.extend(99);
+  misses(2);
+  misses(3);
+  again(3);
+  sender.settle(99);
+  assert.deepEqual(delivered, [1]);
+  const [outage] = [...sender.waits];
+  sender.settle(outage!.id, 4);
+  assert.deepEqual(delivered, [1, 3]);
+});
+
+test("frames without content count as held, too", () => {
+  const { sender, comes, misses } = setUp();
+  comes(1);
+  sender.interrupted();
+  misses(2);
+  for (let n = 3; n < 1_003; n++) comes(2 * n, "n", { body: "" });
+  assert.ok(sender.heldLength > 100_000, `${sender.heldLength}`);
+  for (const { id } of [...sender.waits]) sender.settle(id);
+  assert.equal(sender.heldLength, 0);
+});

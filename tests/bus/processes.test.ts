@@ -1,0 +1,176 @@
+/** What is asked of those of whom something was missed, when, and what comes of it. */
+import assert from "node:assert/strict";
+import { Processes } from "../../src/bus/processes.ts";
+import { type Ask, encodeAsk, encodeAskEnd } from "../../src/wire/ask.ts";
+import type { Frame } from "../../src/wire/frame.ts";
+import { test } from "../support/test.ts";
+
+const UID = "1111111111111111";
+
+function setUp() {
+  const delivered: number[] = [];
+  const asked: Omit<Ask, "hasRoomChannels">[] = [];
+  const gaps: (number | undefined)[] = [];
+  const processes = new Processes(30_000, {
+    deliver: (uid, { kind, sequence }) => {
+      if (kind === "b") processes.gone(uid);
+      else if (kind === "r") delivered.push(sequence);
+    },
+    isMember: () => true,
+    asked: () => {},
+    ask: (_uid, ask) => asked.push(ask),
+    gap: (_uid, missed) => gaps.push(missed),
+    duplicate: () => {},
+    forged: () => {},
+  });
+  const comes = (sequence: number, more: Partial<Frame> = {}, channel = "n") =>
+    processes.receive(channel, {
+      kind: "r",
+      uid: UID,
+      sequence,
+      previous: sequence - 1,
+      isRepeat: false,
+      isResent: false,
+      body: "x",
+      ...more,
+    });
+  return {
+    processes,
+    delivered,
+    asked,
+    gaps,
+    comes,
+    again: (sequence: number) => comes(sequence, { isRepeat: true }),
+    /** The end of the answer to a question. */
+    ends: (sequence: number, { id, back }: { id: number; back?: number }) =>
+      comes(sequence, {
+        kind: "e",
+        body: encodeAskEnd({ id, lost: 0, ...back !== undefined && { back } }),
+      }, "own"),
+    /** The process asks for what it missed itself. */
+    asks: (sequence: number, id: number) =>
+      comes(
+        sequence,
+        { kind: "q", body: encodeAsk({ id, after: 0, hasRoomChannels: true }) },
+        "own",
+      ),
+  };
+}
+
+/** Loses the connection and has it back. */
+function outage(processes: Processes): void {
+  processes.interrupted(true);
+  processes.resumed(undefined);
+}
+
+test("a question that was not heard is asked again once a later one is answered", () => {
+  const { processes, delivered, asked, comes, again, ends } = setUp();
+  comes(1);
+  outage(processes);
+  processes.ask(processes.open(), ["room"]);
+  assert.equal(asked.length, 2);
+  const [first, second] = asked;
+  comes(4);
+  ends(5, second!);
+  assert.deepEqual(asked.slice(2), [first]);
+  assert.deepEqual(delivered, [1]);
+  again(2);
+  again(3);
+  ends(6, first!);
+  assert.deepEqual(delivered, [1, 2, 3, 4]);
+});
+
+test("who asks did not listen, and is asked again what is open; once for each of its questions", () => {
+  const { processes, asked, comes, asks } = setUp();
+  comes(1);
+  outage(processes);
+  asks(4, 7);
+  assert.equal(asked.length, 2);
+  asks(5, 7);
+  assert.equal(asked.length, 2);
+  asks(6, 8);
+  assert.equal(asked.length, 3);
+});
+
+test("who joins a room asks for what was sent since, an outage for everything", () => {
+  const { processes, asked, comes } = setUp();
+  comes(1);
+  processes.ask(processes.open(), ["room"]);
+  outage(processes);
+  const [room, all] = asked;
+  assert.ok(room!.back! > 0 && room!.back! < 5_000, `${room!.back}`);
+  assert.equal(all!.back, undefined);
+});
+
+test("an answer that may have left something out is asked for again, from further back", () => {
+  const { processes, asked, comes, ends } = setUp();
+  comes(1);
+  let isJoined = false;
+  processes.ask(processes.open(), ["room"]).then(() => isJoined = true);
+  const [first] = asked;
+  // Less than the time since the room was joined, as it is when the question was long on its way.
+  ends(2, { id: first!.id, back: 0 });
+  assert.equal(asked.length, 2);
+  assert.ok(asked[1]!.back! > first!.back!);
+  ends(3, { id: first!.id, back: asked[1]!.back! });
+  assert.equal(asked.length, 2);
+  return Promise.resolve().then(() => assert.ok(isJoined));
+});
+
+test("what was opened while the connection was prepared is asked for by itself", () => {
+  const { processes, delivered, asked, comes, again, ends } = setUp();
+  comes(1);
+  processes.interrupted(true);
+  const before = processes.open();
+  const opening = processes.open();
+  processes.resumed(opening);
+  assert.equal(asked.length, 1);
+  ends(3, asked[0]!);
+  processes.ask(before, ["before"]);
+  assert.equal(asked.length, 1, "what was opened before is part of the outage");
+  processes.ask(opening, ["room"]);
+  assert.equal(asked.length, 2);
+  comes(6, { previous: 1 });
+  assert.deepEqual(delivered, [1]);
+  again(5);
+  ends(7, asked[1]!);
+  assert.deepEqual(delivered, [1, 5, 6]);
+});
+
+test("who is heard for the first time after an outage is asked for the time before, but not at the start", () => {
+  const start = setUp();
+  start.processes.interrupted(false);
+  start.processes.resumed(undefined);
+  start.comes(50);
+  assert.deepEqual(start.delivered, [50]);
+  const later = setUp();
+  outage(later.processes);
+  later.comes(50);
+  assert.deepEqual(later.delivered, []);
+  assert.equal(later.asked[0]?.after, 0);
+});
+
+test("who leaves right after the last thing that was heard of it was not missed", () => {
+  const whole = setUp();
+  whole.comes(1);
+  outage(whole.processes);
+  whole.comes(2, { kind: "b" });
+  assert.deepEqual(whole.gaps, []);
+  const holed = setUp();
+  holed.comes(1);
+  outage(holed.processes);
+  holed.comes(3, { kind: "b" });
+  holed.processes.gone(UID);
+  assert.deepEqual(holed.gaps, [undefined]);
+});
+
+test("what is held of a process that is gone is handed over, with what was said again", () => {
+  const { processes, delivered, comes, again } = setUp();
+  comes(1);
+  outage(processes);
+  again(3);
+  again(5);
+  comes(7);
+  processes.gone(UID);
+  assert.deepEqual(delivered, [1, 3, 5, 7]);
+});

@@ -1,9 +1,13 @@
 /** Connections that end, from either side, again and again, while everyone talks. */
 import assert from "node:assert/strict";
 import { allReady, hears, judge, terminate } from "../support/outage.ts";
+import { createCluster } from "../support/cluster.ts";
+import { databaseUri } from "../support/database.ts";
+import { FaultProxy } from "../support/fault_proxy.ts";
 import { connectSql } from "../support/sql.ts";
 import { test } from "../support/test.ts";
 import { createTraffic, QUICK } from "../support/traffic.ts";
+import { until } from "../support/wait.ts";
 
 const LONG = { deadline: 90_000 };
 
@@ -92,3 +96,28 @@ for (const at of ["before", "within"] as const) {
     LONG,
   );
 }
+
+test(
+  "connections that end at their first statement, again and again, are not made all the faster",
+  async (t) => {
+    const uri = await databaseUri();
+    const proxy = await FaultProxy.start(uri);
+    t.after(() => proxy.close());
+    const cluster = await createCluster(t, {
+      size: 1,
+      adapter: { listen: uri, publish: proxy.uri },
+    });
+    const before = proxy.accepted;
+    const cut = proxy.cutOn({ on: `${cluster.prefix}:`, times: Infinity, how: "fin" });
+    cluster.io(0).emit("n");
+    const since = performance.now();
+    await until("that is some time", () => performance.now() - since > 5_000);
+    const attempts = proxy.accepted - before;
+    cut.cancel();
+    await until("it is back", () => cluster.adapter(0).stats().phase === "ready");
+    // It would be a hundred.
+    assert.ok(attempts > 5 && attempts <= 20, `${attempts} attempts in 5 s`);
+    cluster.errors.splice(0);
+  },
+  LONG,
+);

@@ -75,3 +75,81 @@ test(
   },
   { deadline: 60_000 },
 );
+
+test(
+  "who waits for the answer of a server that can only publish is told that none comes",
+  async (t) => {
+    const uri = await databaseUri();
+    const listen = await FaultProxy.start(uri);
+    t.after(() => listen.close());
+    const limits = { requestsTimeout: 500, heartbeatInterval: 300, heartbeatTimeout: 1_500 };
+    const cluster = await createCluster(t, {
+      size: 2,
+      adapter: (server) => ({ ...limits, ...server === 0 && { listen: listen.uri, publish: uri } }),
+    });
+    await listen.refuse();
+    listen.cut("rst");
+    await until("it is lost", () => cluster.adapter(0).stats().phase === "disconnected");
+    const timer = setInterval(() => cluster.io(0).emit("here"), 100);
+    t.after(() => clearInterval(timer));
+    await cluster.inbox(1).count("here", 1);
+    const count = cluster.inbox(1).of("here").length;
+    await assert.rejects(cluster.io(1).fetchSockets(), { code: "REQUEST_TIMEOUT" });
+    await cluster.inbox(1).count("here", count + 1);
+    clearInterval(timer);
+    await listen.accept();
+    await until("it is back", () => cluster.adapter(0).stats().phase === "ready");
+    assert.equal((await cluster.io(1).fetchSockets()).length, 2);
+    cluster.errors.splice(0);
+  },
+  { deadline: 60_000 },
+);
+
+test(
+  "a server whose listener comes and goes is heard before it stays",
+  async (t) => {
+    const uri = await databaseUri();
+    const [listen, publish, other] = await Promise.all([1, 2, 3].map(() => FaultProxy.start(uri)));
+    t.after(() => Promise.all([listen!.close(), publish!.close(), other!.close()]));
+    const cluster = await createCluster(t, {
+      size: 3,
+      adapter: (server) =>
+        [
+          { listen: listen!.uri, publish: publish!.uri },
+          { listen: other!.uri, publish: other!.uri },
+          {},
+        ][server]!,
+    });
+    const { adapter } = cluster.servers[0]!;
+    const gone = [listen!, publish!, other!];
+    await Promise.all(gone.map((proxy) => proxy.refuse()));
+    for (const proxy of gone) proxy.cut("rst");
+    await until("it is lost", () => adapter.stats().phase === "disconnected");
+    await until("it keeps what it has to say", () => {
+      if (adapter.stats().queued.messages > 0) return true;
+      cluster.io(0).emit("anything");
+      return false;
+    });
+    for (let n = 0; n < 50; n++) cluster.io(0).emit("n", n);
+    await Promise.all([listen!.accept(), publish!.accept()]);
+    let isOver = false;
+    const flap = async () => {
+      while (!isOver) {
+        await until("it is back", () => isOver || adapter.stats().phase === "ready");
+        const since = performance.now();
+        await until("it lasts a moment", () => isOver || performance.now() - since > 700);
+        listen!.cut("rst");
+        await until("it is lost", () => isOver || adapter.stats().phase !== "ready");
+      }
+    };
+    const flapping = flap();
+    const heard = await cluster.inbox(2).count("n", 50);
+    isOver = true;
+    await flapping;
+    assert.deepEqual(heard.flat(), Array.from({ length: 50 }, (_, n) => n));
+    await other!.accept();
+    await cluster.inbox(1).count("n", 50);
+    cluster.errors.splice(0);
+  },
+  { deadline: 60_000 },
+);

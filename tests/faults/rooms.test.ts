@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import type { Socket } from "socket.io";
 import type { PgAdapterOptions } from "../../mod.ts";
 import { type Cluster, createCluster } from "../support/cluster.ts";
+import { databaseUri } from "../support/database.ts";
+import { FaultProxy } from "../support/fault_proxy.ts";
 import { record } from "../support/figures.ts";
 import { type Scope, test } from "../support/test.ts";
 import { until } from "../support/wait.ts";
@@ -198,3 +200,100 @@ test("crossing the bound of room channels up and down loses nothing", async (t) 
   record(37, { test: "maxRoomChannels 5", rounds: 12, received, promised, most, least });
   assert.ok(most <= 3 + 5 && least < most, `${least} to ${most} channels`);
 }, LONG);
+
+/** Emits numbers to a room, and something else to everybody in between, as fast as others can follow. */
+function talk(t: Scope, cluster: Cluster, room: string) {
+  let n = 0;
+  const timer = setInterval(() => {
+    for (let i = 0; i < 5; i++) cluster.io(0).to(room).emit("n", n++);
+    cluster.io(0).emit("else");
+  }, 2);
+  t.after(() => clearInterval(timer));
+  return {
+    get count(): number {
+      return n;
+    },
+    stop: () => clearInterval(timer),
+  };
+}
+
+/** Whoever is in a room gets all that comes after the first thing it gets. */
+function isWhole(numbers: readonly unknown[], count: number): void {
+  const from = Number(numbers[0]);
+  assert.deepEqual(numbers, Array.from({ length: count - from }, (_, i) => from + i));
+}
+
+test("who joins a room does not get what was said in it long before", async (t) => {
+  const cluster = await createCluster(t, { size: 2, adapter: { heartbeatInterval: 5_000 } });
+  await cluster.settled();
+  for (let n = 0; n < 5; n++) cluster.io(0).to("room").emit("n", n);
+  const since = performance.now();
+  await until("that is a while ago", () => performance.now() - since > 500);
+  await cluster.socket(1).join("room");
+  cluster.io(0).to("room").emit("n", "now");
+  assert.deepEqual((await cluster.received("n"))[1], [["now"]]);
+});
+
+for (const latency of [0, 30]) {
+  test(
+    `a room that is joined past the bound misses nothing of what waits already, ${latency} ms away`,
+    async (t) => {
+      const proxy = await FaultProxy.start(await databaseUri());
+      t.after(() => proxy.close());
+      const cluster = await createCluster(t, {
+        size: 2,
+        adapter: (server) => server === 0 ? { publish: proxy.uri } : { maxRoomChannels: 1 },
+      });
+      if (latency > 0) proxy.slow({ latency });
+      const talker = talk(t, cluster, "r2");
+      await until("there is a queue", () => talker.count > 500);
+      await cluster.socket(1).join("r1");
+      await cluster.socket(1).join("r2");
+      const joined = talker.count;
+      await until("it goes on", () => talker.count > joined + 1_000);
+      talker.stop();
+      isWhole((await cluster.received("n"))[1]!.flat(), talker.count);
+    },
+    LONG,
+  );
+}
+
+test(
+  "a room that is joined while the listening connection is made anew misses nothing",
+  async (t) => {
+    const uri = await databaseUri();
+    const listen = await FaultProxy.start(uri);
+    t.after(() => listen.close());
+    const cluster = await createCluster(t, {
+      size: 2,
+      adapter: (server) => server === 1 ? { listen: listen.uri, publish: uri } : {},
+    });
+    // Answers overtake it by far.
+    listen.slow({ latency: 200 });
+    const passed = listen.passed.up;
+    listen.cut("rst");
+    await until("it is lost", () => cluster.adapter(1).stats().phase === "disconnected");
+    const talker = talk(t, cluster, "late");
+    // Whatever of it: LISTEN of all that was wanted before is on its way then, or has been.
+    await until("it listens again", () => listen.passed.up > passed + 1_200);
+    const socket = cluster.socket(1);
+    const joined = talker.count;
+    socket.join("late");
+    await until("it is back", () => cluster.adapter(1).stats().phase === "ready");
+    const back = talker.count;
+    await until("it goes on", () => talker.count > back + 500);
+    talker.stop();
+    await until(
+      "the last one arrives",
+      () => cluster.inbox(1).of("n").some(([n]) => n === talker.count - 1),
+      20_000,
+    );
+    const numbers = cluster.inbox(1).of("n").flat();
+    assert.ok(
+      Number(numbers[0]) <= joined + 5,
+      `${numbers[0]} is the first, ${joined} was the next`,
+    );
+    isWhole(numbers, talker.count);
+  },
+  LONG,
+);

@@ -7,6 +7,7 @@ import {
   createNode,
   knowEachOther,
 } from "../support/cluster.ts";
+import { connectSql } from "../support/sql.ts";
 import { test } from "../support/test.ts";
 import { next, until } from "../support/wait.ts";
 
@@ -140,4 +141,31 @@ test("a server that is only idle stays", async (t) => {
   await until("twice the timeout has passed", () => performance.now() - start > 2_000);
   assert.deepEqual(downs, []);
   assert.deepEqual(await counts(cluster, [0, 1, 2]), [3, 3, 3]);
+});
+
+test("who died is let go though others start all the time", async (t) => {
+  const limits = { requestsTimeout: 500, heartbeatInterval: 300, heartbeatTimeout: 1_500 };
+  const cluster = await createCluster(t, { size: 1, adapter: limits });
+  const sql = connectSql(t, cluster.uri);
+  const { adapter } = cluster.servers[0]!;
+  const value = JSON.stringify({ t: 1, v: { s: 0, n: ["/"], d: true, e: "" } });
+  let started = 0;
+  // Each says hello and dies.
+  const start = async () => {
+    const uid = (++started).toString(16).padStart(16, "a");
+    const hello = `1r${uid}1,0;${value.length},0;${value}`;
+    await sql`select pg_notify(${`${cluster.prefix}:~`}, ${hello})`;
+    await until("it is known", () => adapter.stats().nodes.includes(uid));
+  };
+  const since = performance.now();
+  let most = 0;
+  while (performance.now() - since < 4_000) {
+    await start();
+    most = Math.max(most, adapter.stats().nodes.length);
+    const last = performance.now();
+    await until("the next one starts", () => performance.now() - last > 400);
+  }
+  assert.ok(most < started, `${most} of ${started} were there at once`);
+  await until("all are gone", () => adapter.stats().nodes.length === 0);
+  assert.equal((await cluster.io(0).fetchSockets()).length, 1);
 });

@@ -102,6 +102,13 @@ test("a malformed connection string is refused, and its password stays a secret"
       "postgresql://u:sekret@[::1/db",
       "://u:sekret@",
       "u:sekret@localhost",
+      "u:hu/sekret@localhost/db",
+      "host=localhost user=u password=sekret dbname=db",
+      "host=localhost password = 'sekret'",
+      "host=localhost password='a \\' sekret'",
+      "postgresql://localhost:bad/db?sslpassword=sekret",
+      "postgresql://localhost:bad/db?user=u&password=sekret",
+      "mysql://u:hu/sekret@localhost/db",
     ]
   ) {
     for (

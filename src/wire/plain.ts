@@ -37,6 +37,8 @@ const KEYS: ReadonlySet<string> = new Set([
   "volatile",
   "compress",
   "attachments",
+  // Whatever tells apart what PostgreSQL would fold into one.
+  "id",
 ]);
 
 /**

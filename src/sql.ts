@@ -1,0 +1,71 @@
+/**
+ * Socket.IO from SQL: installs functions that emit to the clients of a cluster, from triggers and from whatever reaches
+ * the database.
+ *
+ * @example
+ * ```ts
+ * import postgres from "postgres";
+ * import { installSql } from "@x/socketio-pg/sql";
+ *
+ * const sql = postgres("postgresql://");
+ * await installSql(sql);
+ * await sql`select socketio.emit('hello', '{"from":"SQL"}')`;
+ * await sql.end();
+ * ```
+ *
+ * @module
+ */
+import { SQL_TEXT } from "./sql_text.ts";
+
+/** The version of the functions; `socketio.version()` is what a database has. */
+export const SQL_VERSION = 1;
+
+/** What runs SQL: an instance of postgres.js, a transaction of one, or any object with this method. */
+export interface SqlRunner {
+  /** Runs a text of one statement. */
+  unsafe(text: string): PromiseLike<unknown>;
+}
+
+/**
+ * The SQL that installs the functions into the schema `socketio`, for people whose migrations are managed. It can be run
+ * again at any time, by the role that ran it first.
+ *
+ * @returns Many statements, to be run in one transaction.
+ */
+export function sqlText(): string {
+  return SQL_TEXT;
+}
+
+/**
+ * Installs the functions into the schema `socketio`, or brings them up to date: all or nothing, and also when several
+ * processes do it at once. Grants, prefix and secret stay. Functions of a later version are left as they are, and so are
+ * those of this version where somebody else owns them.
+ *
+ * @param sql An instance of postgres.js, a transaction of one, or any object with `unsafe(text)`.
+ * @returns A promise that settles when they are there, and rejects with the error of PostgreSQL.
+ */
+export async function installSql(sql: SqlRunner): Promise<void> {
+  await sql.unsafe(installation());
+}
+
+/** One statement, and so one transaction, that looks at what is there first. */
+function installation(): string {
+  return `do $socketio_install$
+declare
+  installed integer := 0;
+  is_mine boolean := true;
+begin
+  perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('socketio-pg sql', 0));
+  if pg_catalog.to_regprocedure('socketio.version()') is not null then
+    execute 'select socketio.version()' into installed;
+    select pg_catalog.pg_has_role(proowner, 'USAGE') into is_mine
+      from pg_catalog.pg_proc where oid = pg_catalog.to_regprocedure('socketio.version()');
+  end if;
+  if installed < ${SQL_VERSION} or installed = ${SQL_VERSION} and is_mine then
+    execute $socketio_text$
+${SQL_TEXT}
+$socketio_text$;
+  end if;
+end
+$socketio_install$`;
+}

@@ -43,6 +43,10 @@ begin
       message = 'Cannot name a channel as nsp is no namespace: current value is ' || coalesce(quote_literal(nsp), 'null'),
       hint = 'A namespace starts with a slash: "/" or "/chat".';
   end if;
+  if octet_length(nsp) > 16384 then
+    raise exception using errcode = 'program_limit_exceeded',
+      message = format('Cannot name a channel as the namespace has %s bytes: at most 16384 are allowed', octet_length(nsp));
+  end if;
   name := prefix || ':' || nsp;
   if room is not null then name := name || ':' || room || '#'; end if;
   -- LISTEN cuts off what is longer, and pg_notify refuses it.

@@ -89,11 +89,11 @@ create or replace function socketio.disconnect_sockets(
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform socketio._send(
-    6,
-    'disconnectSockets',
-    case when close then 'true' else 'false' end,
-    in_rooms, except_rooms, nsp, '{}');
+  if close is null then
+    raise exception using errcode = 'null_value_not_allowed',
+      message = 'Cannot disconnect sockets as close is null';
+  end if;
+  perform socketio._send(6, 'disconnectSockets', close::text, in_rooms, except_rooms, nsp, '{}');
 end
 $$;
 

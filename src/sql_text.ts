@@ -79,6 +79,10 @@ begin
       message = 'Cannot name a channel as nsp is no namespace: current value is ' || coalesce(quote_literal(nsp), 'null'),
       hint = 'A namespace starts with a slash: "/" or "/chat".';
   end if;
+  if octet_length(nsp) > 16384 then
+    raise exception using errcode = 'program_limit_exceeded',
+      message = format('Cannot name a channel as the namespace has %s bytes: at most 16384 are allowed', octet_length(nsp));
+  end if;
   name := prefix || ':' || nsp;
   if room is not null then name := name || ':' || room || '#'; end if;
   -- LISTEN cuts off what is longer, and pg_notify refuses it.
@@ -481,11 +485,11 @@ create or replace function socketio.disconnect_sockets(
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform socketio._send(
-    6,
-    'disconnectSockets',
-    case when close then 'true' else 'false' end,
-    in_rooms, except_rooms, nsp, '{}');
+  if close is null then
+    raise exception using errcode = 'null_value_not_allowed',
+      message = 'Cannot disconnect sockets as close is null';
+  end if;
+  perform socketio._send(6, 'disconnectSockets', close::text, in_rooms, except_rooms, nsp, '{}');
 end
 $$;
 

@@ -52,16 +52,16 @@ export async function installSql(sql: SqlRunner): Promise<void> {
 function installation(): string {
   return `do $socketio_install$
 declare
-  installed integer := 0;
-  is_mine boolean := true;
+  installed integer;
+  is_mine boolean;
 begin
   perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('socketio-pg sql', 0));
-  if pg_catalog.to_regprocedure('socketio.version()') is not null then
-    execute 'select socketio.version()' into installed;
-    select pg_catalog.pg_has_role(proowner, 'USAGE') into is_mine
-      from pg_catalog.pg_proc where oid = pg_catalog.to_regprocedure('socketio.version()');
-  end if;
-  if installed < ${SQL_VERSION} or installed = ${SQL_VERSION} and is_mine then
+  -- From the catalog, which everybody may read.
+  select substring(prosrc from '[0-9]+')::integer, pg_catalog.pg_has_role(proowner, 'USAGE')
+    into installed, is_mine
+    from pg_catalog.pg_proc join pg_catalog.pg_namespace on pg_namespace.oid = pronamespace
+    where nspname = 'socketio' and proname = 'version';
+  if installed is null or installed < ${SQL_VERSION} or installed = ${SQL_VERSION} and is_mine then
     execute $socketio_text$
 ${SQL_TEXT}
 $socketio_text$;

@@ -1,0 +1,144 @@
+/** Installing the functions: who may, how often, and what it leaves alone. */
+import assert from "node:assert/strict";
+import postgres, { type Sql } from "postgres";
+import { installSql, sqlText } from "../../src/sql.ts";
+import { databaseUri } from "../support/database.ts";
+import { connectSql, createDatabase, listenTo } from "../support/sql.ts";
+import { createSqlDatabase } from "../support/sql_functions.ts";
+import { type Scope, test } from "../support/test.ts";
+import { until } from "../support/wait.ts";
+
+let roles = 0;
+
+/** A role without rights that may log in; it goes with the test. */
+async function createRole(t: Scope): Promise<string> {
+  const name = `role_${crypto.getRandomValues(new Uint32Array(2)).join("_")}_${roles++}`;
+  const sql = connectSql(t, await databaseUri());
+  await sql.unsafe(`create role ${name} login password 'role'`);
+  t.after(() => sql.unsafe(`drop role if exists ${name}`));
+  return name;
+}
+
+/** A connection of a role. */
+function connectAs(t: Scope, uri: string, role: string): Sql {
+  const own = new URL(uri);
+  own.username = role;
+  own.password = "role";
+  const sql = postgres(own.href, { max: 1, fetch_types: false, onnotice: () => {} });
+  t.after(() => sql.end({ timeout: 5 }));
+  return sql;
+}
+
+/** A database that belongs to a role without other rights. */
+async function createOwned(t: Scope) {
+  const owner = await createRole(t);
+  const { uri } = await createDatabase(t, await databaseUri(), `owner ${owner}`);
+  return { uri, owner, sql: connectAs(t, uri, owner) };
+}
+
+/** What is in the schema, with the rights. */
+async function contents(sql: Sql): Promise<unknown[]> {
+  return [
+    ...await sql`
+      select proname, proacl::text, prosrc, proconfig from pg_proc
+      where pronamespace = 'socketio'::regnamespace order by proname`,
+  ];
+}
+
+test("the owner of a database installs it without being a superuser, again and again", async (t) => {
+  const { sql } = await createOwned(t);
+  await installSql(sql);
+  const first = await contents(sql);
+  await sql`select socketio.set_prefix('app')`;
+  await installSql(sql);
+  await sql.begin((tx) => installSql(tx));
+  await sql.unsafe(sqlText());
+  const again = await contents(sql);
+  assert.equal(again.length, first.length);
+  assert.equal((await sql`select socketio.version() as version`)[0]?.["version"], 1);
+  assert.equal((await sql`select socketio.channel() as channel`)[0]?.["channel"], "app:/");
+  const relations =
+    await sql`select relname from pg_class where relnamespace = 'socketio'::regnamespace`;
+  assert.deepEqual([...relations], []);
+  await sql.unsafe("drop schema socketio cascade");
+});
+
+test("nobody else may call the functions until they are granted, and grants outlast an upgrade", async (t) => {
+  // It goes after the database, where it has grants.
+  const role = await createRole(t);
+  const { uri, sql } = await createOwned(t);
+  await installSql(sql);
+  const other = connectAs(t, uri, role);
+  const heard = await listenTo(t, uri, ["socket.io:/"]);
+  await sql.unsafe(`grant usage on schema socketio to ${role}`);
+  const functions = await sql<{ name: string }[]>`
+    select oid::regprocedure::text as name from pg_proc where pronamespace = 'socketio'::regnamespace`;
+  for (const { name } of functions) {
+    const [row] = await sql`select has_function_privilege(${role}, ${name}, 'execute') as may`;
+    assert.equal(row?.["may"], false, name);
+  }
+  await assert.rejects(other`select socketio.emit('x')`.execute(), { code: "42501" });
+
+  await sql.unsafe(`grant execute on function socketio.emit to ${role}`);
+  await other`select socketio.emit('granted')`;
+  for (const upgrade of [installSql, (sql: Sql) => sql.unsafe(sqlText())]) {
+    await upgrade(sql);
+    await other`select socketio.emit('granted')`;
+  }
+  await until("all came", () => heard.length === 3);
+  await assert.rejects(other`select socketio.try_emit('x')`.execute(), { code: "42501" });
+  await assert.rejects(
+    other`select socketio._send(3, 'emit', '[]', '{}', '{}', '/', '{}')`.execute(),
+    { code: "42501" },
+  );
+  await assert.rejects(other`select socketio.set_secret(null)`.execute(), { code: "42501" });
+  // Who may not replace them finds them there, and goes on.
+  await installSql(other);
+  await sql.unsafe(`revoke usage on schema socketio from ${role}`);
+  await installSql(other);
+});
+
+test("eight processes install at once", async (t) => {
+  const { uri, owner, sql } = await createOwned(t);
+  const others = Array.from({ length: 8 }, () => connectAs(t, uri, owner));
+  for (let round = 0; round < 5; round++) {
+    await Promise.all(others.map((other) => installSql(other)));
+  }
+  const [row] = await sql`select count(*)::integer as count from pg_proc where proname = 'emit'`;
+  assert.equal(row?.["count"], 1);
+});
+
+test("functions of a later version are left alone, and what fails leaves nothing", async (t) => {
+  const { sql } = await createOwned(t);
+  await sql.unsafe(
+    "create schema socketio; create function socketio.channel(wrong text) returns integer language sql as 'select 1'",
+  );
+  // The comment on "channel" is ambiguous then: the last of all statements.
+  await assert.rejects(installSql(sql), { code: "42725" });
+  assert.equal((await contents(sql)).length, 1);
+  await sql.unsafe("drop schema socketio cascade");
+  await installSql(sql);
+  await sql.unsafe(
+    "create or replace function socketio.version() returns integer language sql as 'select 1000'",
+  );
+  await sql.unsafe("drop function socketio.emit");
+  await installSql(sql);
+  assert.deepEqual([...await sql`select to_regproc('socketio.emit') as emit`], [{ emit: null }]);
+});
+
+test("every function has a search_path of its own, and objects of callers are not used", async (t) => {
+  const { uri, sql } = await createSqlDatabase(t);
+  const loose = await sql`
+    select proname from pg_proc where pronamespace = 'socketio'::regnamespace
+      and not coalesce('search_path=pg_catalog, pg_temp' = any (proconfig), false)`;
+  assert.deepEqual([...loose], []);
+  const heard = await listenTo(t, uri, ["socket.io:/"]);
+  await sql.unsafe(`
+    create schema evil;
+    create function evil.pg_notify(text, text) returns void language sql as $$ select 1 / 0 $$;
+    create function evil.to_jsonb(text) returns jsonb language sql as $$ select (1 / 0)::text::jsonb $$;
+    create function evil.octet_length(text) returns integer language sql as $$ select 1 / 0 $$;
+    set search_path = evil, pg_catalog`);
+  await sql`select socketio.emit('safe')`;
+  await until("it came", () => heard.length === 1);
+});

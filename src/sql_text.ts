@@ -507,7 +507,7 @@ end
 $$;
 
 -- Fills the placeholders of a template: {op}, {table}, {schema}, and the names of columns; {{ is a brace. Null where a
--- column is null. What is filled in is not looked at again.
+-- column is null, and where there is no row (TRUNCATE). What is filled in is not looked at again.
 create or replace function socketio._fill(template text, change jsonb, data jsonb) returns text
 language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp
 as $$
@@ -530,7 +530,7 @@ begin
     end if;
     closing := strpos(rest, '}');
     name := left(rest, closing - 1);
-    if closing = 0 or not (change ? name or data ? name) then
+    if closing = 0 or not coalesce(change ? name or data ? name, true) then
       raise exception using errcode = 'undefined_column',
         message = format('Cannot fill in the template "%s" as it has a placeholder for no column', template),
         hint = 'Placeholders are {op}, {table}, {schema} and {column} with the name of a column; {{ stands for a brace.';
@@ -767,10 +767,12 @@ begin
   end if;
 
   if tg_op = 'TRUNCATE' then
-    event := socketio._fill(o.event, change, '{}');
-    perform socketio._emit_change(
-      event, socketio._fill_all(o.rooms, change, '{}'), change, 'rows', '[]', null, '[]', tg_relid, o.max_bytes, o.on_large,
-      o.nsp, o.flags);
+    event := socketio._fill(o.event, change, null);
+    rooms := socketio._fill_all(o.rooms, change, null);
+    if event is not null and (is_for_all or rooms <> '{}') then
+      perform socketio._emit_change(
+        event, rooms, change, 'rows', '[]', null, '[]', tg_relid, o.max_bytes, o.on_large, o.nsp, o.flags);
+    end if;
     return null;
   end if;
   select tgnewtable, tgoldtable into new_table, old_table from pg_trigger where tgrelid = tg_relid and tgname = tg_name;

@@ -13,7 +13,7 @@ begin
 end
 $$;
 
--- For who may not ALTER DATABASE … SET socketio.prefix, which only superusers may.
+-- For who may not ALTER DATABASE ... SET socketio.prefix, which only superusers may.
 create or replace function socketio.set_prefix(prefix text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$

@@ -49,7 +49,7 @@ begin
 end
 $$;
 
--- For who may not ALTER DATABASE … SET socketio.prefix, which only superusers may.
+-- For who may not ALTER DATABASE ... SET socketio.prefix, which only superusers may.
 create or replace function socketio.set_prefix(prefix text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -744,7 +744,7 @@ begin
   if tg_when <> 'AFTER' then
     raise exception using errcode = 'trigger_protocol_violated',
       message = format('Cannot emit changes as trigger "%s" fires %s', tg_name, tg_when),
-      hint = 'CREATE TRIGGER … AFTER INSERT OR UPDATE OR DELETE ON … FOR EACH ROW';
+      hint = 'CREATE TRIGGER ... AFTER INSERT OR UPDATE OR DELETE ON ... FOR EACH ROW';
   end if;
   o := socketio._change_options(tg_argv);
   is_for_all := o.rooms = '{}';
@@ -779,7 +779,7 @@ begin
   if new_table is null and tg_op <> 'DELETE' or old_table is null and tg_op <> 'INSERT' then
     raise exception using errcode = 'trigger_protocol_violated',
       message = format('Cannot emit changes as trigger "%s" fires once for each statement and has no transition tables', tg_name),
-      hint = 'CREATE TRIGGER … REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT '
+      hint = 'CREATE TRIGGER ... REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT '
         '(for INSERT only the new one, for DELETE only the old one), or FOR EACH ROW.';
   end if;
   if new_table is not null then

@@ -7,6 +7,7 @@ import { test } from "node:test";
 import ts from "typescript";
 import * as source from "../../mod.ts";
 import * as emitterSource from "../../src/emitter.ts";
+import { sqlText } from "../../src/sql.ts";
 import { denoManifest, entryPoints, root, tsupConditions } from "../../scripts/manifest.ts";
 import { installPackage, packPackage, run, temporaryFolder } from "../../scripts/package_suite.ts";
 import { exportedNames, type ModuleOptions, typeErrors } from "./type_check.ts";
@@ -92,6 +93,19 @@ test("import gives the function as default and by name", async () => {
     same: true,
     types: ["function", "function", "function"],
   });
+});
+
+test("the SQL is that of the source, from either build", async () => {
+  const printed = await node(
+    "sql.mjs",
+    `
+    import { createRequire } from "node:module";
+    import { sqlText } from "${name}/sql";
+    const { sqlText: required } = createRequire(import.meta.url)("${name}/sql");
+    console.log(JSON.stringify([sqlText(), required()]));
+    `,
+  );
+  assert.deepEqual(JSON.parse(printed), [sqlText(), sqlText()]);
 });
 
 test("an instance of the CommonJS copy is one for Node's own import of it", async () => {

@@ -106,11 +106,11 @@ declare
   payload text;
   number bigint;
   body text := '';
-  record bytea;
+  bytes bytea;
   uid text;
   count integer;
   ends integer[] := '{0}';
-  position integer := 0;
+  cut integer := 0;
 begin
   if flags <> '{}' or flags is null then
     if flags is null or jsonb_typeof(flags) <> 'object' then
@@ -178,24 +178,24 @@ begin
       detail = 'At most 33554432 bytes of arguments and 12184811 bytes of rooms are allowed.',
       hint = 'Emit what identifies the data, and let clients fetch it.';
   end if;
-  record := convert_to(socketio._units(payload) || ',' || socketio._units(body) || ';' || payload || body, 'UTF8');
+  bytes := convert_to(socketio._units(payload) || ',' || socketio._units(body) || ';' || payload || body, 'UTF8');
 
   -- Room for the head of a frame: 1c, the sender, sequence, index and count.
   max_bytes := max_bytes - 18 - 3 * 7 - 5;
-  while position < octet_length(record) loop
-    position := least(position + max_bytes, octet_length(record));
+  while cut < octet_length(bytes) loop
+    cut := least(cut + max_bytes, octet_length(bytes));
     -- A byte of the form 10xxxxxx continues a character.
-    while position < octet_length(record) and get_byte(record, position) & 192 = 128 loop
-      position := position - 1;
+    while cut < octet_length(bytes) and get_byte(bytes, cut) & 192 = 128 loop
+      cut := cut - 1;
     end loop;
-    ends := ends || position;
+    ends := ends || cut;
   end loop;
   count := cardinality(ends) - 1;
   -- A sender of its own, so that the sequence is right without a memory.
   uid := encode(substr(sha256(uuid_send(gen_random_uuid())), 1, 8), 'hex');
   for i in 1 .. count loop
     payload := '1c' || uid || i || ',,' || i - 1 || '/' || count || ';'
-      || convert_from(substr(record, ends[i] + 1, ends[i + 1] - ends[i]), 'UTF8');
+      || convert_from(substr(bytes, ends[i] + 1, ends[i + 1] - ends[i]), 'UTF8');
     if is_sealed then payload := socketio._seal(channel, payload, key_id, inner_pad, outer_pad); end if;
     perform pg_notify(channel, payload);
   end loop;

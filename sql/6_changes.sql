@@ -22,13 +22,13 @@ begin
     end if;
     closing := strpos(rest, '}');
     name := left(rest, closing - 1);
-    if closing = 0 or not coalesce(change ? name or data ? name, true) then
+    -- Where there is no row this is null, and so is what is filled in.
+    if closing = 0 or not (change ? name or data ? name) then
       raise exception using errcode = 'undefined_column',
         message = format('Cannot fill in the template "%s" as it has a placeholder for no column', template),
         hint = 'Placeholders are {op}, {table}, {schema} and {column} with the name of a column; {{ stands for a brace.';
     end if;
     filled := filled || coalesce(change ->> name, data ->> name);
-    if filled is null then return null; end if;
     rest := substr(rest, closing + 1);
   end loop;
 end

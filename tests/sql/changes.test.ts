@@ -247,6 +247,22 @@ test("set local socketio.suppress = on is for one transaction", async (t) => {
   assert.deepEqual(await at.receivers("statement"), [0]);
 });
 
+test("as a constraint trigger it can wait for the end of the transaction", async (t) => {
+  const at = await createSqlCluster(t);
+  await at.sql.unsafe(`
+    create table notes (note text);
+    create constraint trigger notes after insert on notes deferrable initially deferred for each row
+    execute function socketio.emit_changes('note', '', '{"columns":["note"]}')`);
+  await at.sql.begin(async (tx) => {
+    await tx`insert into notes values ('deferred')`;
+    await tx`select socketio.emit('first')`;
+  });
+  await at.settled();
+  for (const i of [0, 1]) {
+    assert.deepEqual(at.cluster.inbox(i).events.slice(0, 2), ["first", "note"]);
+  }
+});
+
 test("who writes to a table needs no right on the functions", async (t) => {
   const at = await withOrders(t, trigger(ROWS));
   const role = `writer_${crypto.getRandomValues(new Uint32Array(2)).join("_")}`;

@@ -69,6 +69,13 @@ for (const namespace of ["/chat", "/a:b#", `/${"long".repeat(30)}`]) {
   });
 }
 
+test("a namespace is not taken for the room whose channel has the same name", async (t) => {
+  const at = await createSqlCluster(t, { namespace: "/a" });
+  await at.cluster.socket(1).join("b");
+  await at.sql`select socketio.emit('to /a:b#', nsp => '/a:b#')`;
+  assert.deepEqual(await at.receivers("to /a:b#"), []);
+});
+
 test("what a transaction emits arrives in order with all its sizes, when it commits, and never when not", async (t) => {
   const at = await createSqlCluster(t);
   const { sql } = at;
@@ -187,6 +194,8 @@ test("sockets_join(), sockets_leave() and disconnect_sockets(), also with more r
   await sql`
     select socketio.emit('many', 'null', array(select 'room ' || n from generate_series(1, 2000) as n))`;
   assert.deepEqual(await at.receivers("many"), [1]);
+  await sql`select socketio.sockets_leave(array(select 'room ' || n from generate_series(1, 2000) as n), '{a}')`;
+  assert.deepEqual(await members("room 1"), []);
 
   const gone = next(cluster.client(1), "disconnect");
   await sql`select socketio.disconnect_sockets('{a}')`;

@@ -80,6 +80,17 @@ test("where servers encrypt, SQL emits what fits into a payload and refuses the 
   );
   assert.deepEqual(await at.receivers("small"), [0, 1]);
   assert.deepEqual(await at.receivers("large"), []);
+
+  await sql.unsafe(`
+    create table notes (id integer primary key, note text);
+    create trigger notes after insert on notes for each row
+    execute function socketio.emit_changes('note', '', '{"columns":["note"]}')`);
+  await sql`insert into notes values (1, repeat('x', 5000)), (2, repeat('x', 10000))`;
+  const [changes] = await at.received("note") as { row: unknown; large?: boolean }[][][];
+  assert.deepEqual(changes?.map(([change]) => [change?.row, change?.large]), [
+    [{ note: "x".repeat(5_000) }, undefined],
+    [{ id: 2 }, true],
+  ]);
 });
 
 test("only the owner reads the key, default privileges or not, and a secret has 16 bytes", async (t) => {

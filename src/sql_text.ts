@@ -553,7 +553,7 @@ declare
 begin
   foreach template in array templates loop
     room := socketio._fill(template, change, data);
-    if room is not null and room <> all (rooms) then rooms := rooms || room; end if;
+    if room is not null then rooms := rooms || room; end if;
   end loop;
   return rooms;
 end

@@ -108,6 +108,27 @@ test("eight processes install at once", async (t) => {
   assert.equal(row?.["count"], 1);
 });
 
+test("who waits for another that installs looks at the version afterwards", async (t) => {
+  const { uri, owner, sql } = await createOwned(t);
+  const other = connectAs(t, uri, owner);
+  let waiting: Promise<void> | undefined;
+  await sql.begin(async (tx) => {
+    await installSql(tx);
+    await tx.unsafe(
+      "create or replace function socketio.version() returns integer language sql as 'select 1000'",
+    );
+    waiting = installSql(other);
+    waiting.catch(() => {});
+    await until("it waits", async () => {
+      const [row] = await tx`select from pg_locks where locktype = 'advisory' and not granted
+        and database = (select oid from pg_database where datname = current_database())`;
+      return row !== undefined;
+    });
+  });
+  await waiting;
+  assert.equal((await sql`select socketio.version() as version`)[0]?.["version"], 1000);
+});
+
 test("functions of a later version are left alone, and what fails leaves nothing", async (t) => {
   const { sql } = await createOwned(t);
   await sql.unsafe(

@@ -72,6 +72,7 @@ test("servers with a secret take what SQL signs, small and large, and nothing el
 test("where servers encrypt, SQL emits what fits into a payload and refuses the rest", async (t) => {
   const at = await createSqlCluster(t, { adapter: { secret: SECRET, encrypt: true } });
   const { sql } = at;
+  await sql`select socketio.set_secret(${SECRET})`;
   await sql`select socketio.set_secret(${SECRET}, encrypt => true)`;
   await sql`select socketio.emit('small', to_jsonb(repeat('x', 7000)))`;
   await assert.rejects(

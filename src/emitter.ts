@@ -1,6 +1,6 @@
 /**
  * Emits to the clients of a cluster of Socket.IO servers from any other process, over PostgreSQL. It needs no package
- * of Socket.IO.
+ * of Socket.IO, and runs at the edge, too.
  *
  * @example
  * ```ts
@@ -12,245 +12,37 @@
  *
  * @module
  */
-import postgres from "postgres";
-import { messageOf, PgAdapterError, type PgAdapterErrorCode, withoutPassword } from "./errors.ts";
-import { checkPrefix } from "./options.ts";
-import { Outbox, type Queryable } from "./outbox.ts";
-import { namespaceChannel } from "./wire/channel.ts";
-import { type Flags, type Message, MessageType } from "./wire/message.ts";
-import { byteLength, encodeArgs, encodeEvent } from "./wire/packet.ts";
-import { isRoom, targetRooms } from "./wire/rooms.ts";
-import { checkEventName, RESERVED_EVENTS, RESERVED_SERVER_EVENTS } from "./wire/plain.ts";
+import { Collector } from "./emitter/batch.ts";
+import { type EventParams, type EventsMap, NamespaceOperator } from "./emitter/operator.ts";
+import { type EmitterOptions, resolveEmitterOptions } from "./emitter/options.ts";
+import { Outbox } from "./emitter/outbox.ts";
+import type { Queryable } from "./emitter/postgres_js.ts";
+import { EdgeSealer } from "./emitter/sealer.ts";
+import { deliveryOf } from "./emitter/target.ts";
+import type { Delivery, Notification, Transport } from "./emitter/transport.ts";
+import { PgAdapterError, type PgAdapterErrorCode } from "./errors.ts";
+import { createUid } from "./wire/frame.ts";
 
-export { PgAdapterError, type PgAdapterErrorCode, type Queryable };
-
-/** The events that clients of the servers listen to: names, with the functions that handle them. */
-// deno-lint-ignore no-explicit-any -- the constraint that Socket.IO's own event maps meet
-export type EventsMap = Record<string, (...args: any[]) => void>;
-
-/** The arguments of an event. */
-export type EventParams<Events extends object, Event extends keyof Events> = Events[Event] extends
-  (...args: infer Args) => unknown ? Args : never;
-
-/** Options of an emitter. */
-export interface EmitterOptions {
-  /**
-   * The `prefix` of the servers' adapters.
-   *
-   * @default {"socket.io"}
-   */
-  prefix?: string | undefined;
-  /**
-   * The most bytes of one packet; a larger one is refused, as servers would.
-   *
-   * @default {33554432}
-   */
-  maxPayload?: number | undefined;
-}
-
-/** Milliseconds for what was emitted before `close()`, and for the connection to end. */
-const CLOSE_MS = 5_000;
-
-/** What all operators of an emitter share. */
-interface Sender {
-  outbox: Outbox;
-  prefix: string;
-  maxPayload: number;
-}
-
-/** Whom the next verb is for. */
-interface Target {
-  nsp: string;
-  rooms: readonly string[];
-  except: readonly string[];
-  flags: Flags;
-}
-
-/**
- * Says for whom something is, then what. Operators are immutable: `to()` and the like return a new one.
- *
- * @typeParam Events The events that clients listen to.
- */
-export class BroadcastOperator<Events extends object = EventsMap> {
-  readonly #sender: Sender;
-  readonly #target: Target;
-
-  /** Made by {@linkcode Emitter}. */
-  constructor(sender: unknown, target: unknown) {
-    this.#sender = sender as Sender;
-    this.#target = target as Target;
-  }
-
-  /**
-   * Targets a room, besides those that are targeted already.
-   *
-   * @param room The name of a room, or several; also the id of a socket.
-   */
-  to(room: string | readonly string[]): BroadcastOperator<Events> {
-    return this.#with({ rooms: this.#target.rooms.concat(room) });
-  }
-
-  /**
-   * Targets a room; the same as `to()`, which reads better before `socketsJoin()` and the like.
-   *
-   * @param room The name of a room, or several; also the id of a socket.
-   */
-  in(room: string | readonly string[]): BroadcastOperator<Events> {
-    return this.to(room);
-  }
-
-  /**
-   * Leaves the members of a room out.
-   *
-   * @param room The name of a room, or several; also the id of a socket.
-   */
-  except(room: string | readonly string[]): BroadcastOperator<Events> {
-    return this.#with({ except: this.#target.except.concat(room) });
-  }
-
-  /**
-   * Sets whether the data is compressed on its way to the clients.
-   *
-   * @param compress Whether.
-   */
-  compress(compress: boolean): BroadcastOperator<Events> {
-    return this.#with({ flags: { ...this.#target.flags, compress } });
-  }
-
-  /** Lets the data be dropped for clients that are not ready to receive it. */
-  get volatile(): BroadcastOperator<Events> {
-    return this.#with({ flags: { ...this.#target.flags, volatile: true } });
-  }
-
-  /**
-   * Emits an event to clients.
-   *
-   * @param event The name of the event.
-   * @param args Its arguments: whatever JSON takes, and binary anywhere in it.
-   * @returns A promise that settles when PostgreSQL has accepted the message.
-   * @throws PgAdapterError `NOT_ENCODABLE`, `PAYLOAD_TOO_LARGE`, `PUBLISH_FAILED` or `CLOSED`, as a rejection that ends no
-   * process, also when nobody listens to it.
-   */
-  emit<Event extends keyof Events & string>(
-    event: Event,
-    ...args: EventParams<Events, Event>
-  ): Promise<void> {
-    const { nsp, flags } = this.#target;
-    const more = Object.keys(flags).length > 0 ? { flags } : {};
-    return this.#send(
-      MessageType.BROADCAST,
-      event,
-      RESERVED_EVENTS,
-      () => ({ ...more, parts: encodeEvent(nsp, [event, ...args]) }),
-    );
-  }
-
-  /**
-   * Sends an event to the servers themselves, as `io.serverSideEmit()` does, without acknowledgement.
-   *
-   * @param event The name of the event.
-   * @param args Its arguments.
-   * @returns A promise that settles when PostgreSQL has accepted the message.
-   */
-  serverSideEmit(event: string, ...args: unknown[]): Promise<void> {
-    return this.#send(
-      MessageType.SERVER_SIDE_EMIT,
-      event,
-      RESERVED_SERVER_EVENTS,
-      () => ({ parts: encodeArgs([event, ...args]) }),
-    );
-  }
-
-  /**
-   * Makes sockets join rooms.
-   *
-   * @param rooms The name of a room, or several.
-   * @returns A promise that settles when PostgreSQL has accepted the message.
-   */
-  socketsJoin(rooms: string | readonly string[]): Promise<void> {
-    return this.#send(
-      MessageType.SOCKETS_JOIN,
-      undefined,
-      undefined,
-      () => ({ value: [rooms].flat() }),
-    );
-  }
-
-  /**
-   * Makes sockets leave rooms.
-   *
-   * @param rooms The name of a room, or several.
-   * @returns A promise that settles when PostgreSQL has accepted the message.
-   */
-  socketsLeave(rooms: string | readonly string[]): Promise<void> {
-    return this.#send(
-      MessageType.SOCKETS_LEAVE,
-      undefined,
-      undefined,
-      () => ({ value: [rooms].flat() }),
-    );
-  }
-
-  /**
-   * Disconnects sockets.
-   *
-   * @param close Whether to close the connection below, too, with all its namespaces.
-   * @returns A promise that settles when PostgreSQL has accepted the message.
-   */
-  disconnectSockets(close: boolean = false): Promise<void> {
-    return this.#send(
-      MessageType.DISCONNECT_SOCKETS,
-      undefined,
-      undefined,
-      () => ({ value: close }),
-    );
-  }
-
-  #with(change: Partial<Target>): BroadcastOperator<Events> {
-    return new BroadcastOperator<Events>(this.#sender, { ...this.#target, ...change });
-  }
-
-  #send(
-    type: MessageType,
-    event: string | undefined,
-    reserved: ReadonlySet<unknown> | undefined,
-    content: () => Partial<Message>,
-  ): Promise<void> {
-    const { nsp, rooms, except } = this.#target;
-    const { outbox, prefix, maxPayload } = this.#sender;
-    let message: Message;
-    try {
-      if (reserved !== undefined) checkEventName(event, reserved);
-      message = {
-        type,
-        nsp,
-        rooms: targetRooms(rooms),
-        except: except.filter(isRoom),
-        ...content(),
-      };
-    } catch (cause) {
-      const what = event === undefined ? "" : ` event "${String(event)}"`;
-      return rejected(
-        new PgAdapterError("NOT_ENCODABLE", `Cannot encode${what}: ${messageOf(cause)}`, { cause }),
-      );
-    }
-    const bytes = byteLength(message.parts ?? []);
-    if (bytes > maxPayload) {
-      return rejected(
-        new PgAdapterError(
-          "PAYLOAD_TOO_LARGE",
-          `Cannot emit a packet of ${bytes} bytes as "maxPayload" is ${maxPayload}`,
-        ),
-      );
-    }
-    return outbox.send(namespaceChannel(prefix, nsp), message);
-  }
-}
+export { BroadcastOperator } from "./emitter/operator.ts";
+export { fromPg, type PgQueryable } from "./emitter/from_pg.ts";
+export { fromRpc, type RpcOptions } from "./emitter/from_rpc.ts";
+export { fromTag } from "./emitter/from_tag.ts";
+export { NamespaceOperator, PgAdapterError };
+export type {
+  EmitterOptions,
+  EventParams,
+  EventsMap,
+  Notification,
+  PgAdapterErrorCode,
+  Queryable,
+  Transport,
+};
 
 /**
  * Emits to the clients of a cluster from a process that is no Socket.IO server.
  *
  * @typeParam Events The events that clients listen to.
+ * @typeParam ServerEvents The events that servers listen to, of `serverSideEmit()`.
  *
  * @example
  * ```ts
@@ -260,92 +52,107 @@ export class BroadcastOperator<Events extends object = EventsMap> {
  * const sql = postgres("postgresql://");
  * const emitter = new Emitter<{ tick: (at: number) => void }>(sql);
  * await emitter.of("/clock").volatile.emit("tick", Date.now());
+ * await sql.begin(async (tx) => {
+ *   await tx`insert into ticks values (now())`;
+ *   await new Emitter(tx).emit("saved");
+ * });
  * await emitter.close();
  * await sql.end();
  * ```
  */
-export class Emitter<Events extends object = EventsMap> extends BroadcastOperator<Events> {
-  readonly #sender: Sender;
-  readonly #own: postgres.Sql | undefined;
+export class Emitter<Events extends object = EventsMap, ServerEvents extends object = EventsMap>
+  extends NamespaceOperator<Events, ServerEvents> {
+  readonly #outbox: Outbox;
+  readonly #delivery: Delivery;
+  readonly #options: ReturnType<typeof resolveEmitterOptions>;
+  #closing: Promise<void> | undefined;
 
   /**
    * Makes an emitter; it connects when something is emitted.
    *
-   * @param target A connection string, or an instance of postgres.js, which the emitter uses and does not close.
+   * @param target A connection string, for a connection of the emitter's own; an instance of postgres.js, which the
+   * emitter uses and does not close; a transaction of one, with which everything that is emitted is sent or not; or a
+   * transport: one of `fromPg()`, `fromTag()`, `fromRpc()`, or any object with `send(items)`.
    * @param options See {@linkcode EmitterOptions}.
    * @throws PgAdapterError `INVALID_URI` or `INVALID_OPTION`.
    */
-  constructor(target: string | URL | Queryable, options: EmitterOptions = {}) {
-    const { prefix = "socket.io", maxPayload = 32 * 1024 * 1024 } = options;
-    checkPrefix(prefix);
-    if (!Number.isInteger(maxPayload) || maxPayload < 1) {
-      throw new PgAdapterError(
-        "INVALID_OPTION",
-        `Cannot create emitter as "maxPayload" must be a number of bytes: current value is ${maxPayload}`,
-      );
-    }
-    const own = typeof target === "string" || target instanceof URL
-      ? connect(String(target))
-      : undefined;
-    const outbox = new Outbox((own ?? target) as Queryable);
-    const sender: Sender = { outbox, prefix, maxPayload };
-    super(sender, everyone("/"));
-    this.#sender = sender;
-    this.#own = own;
+  constructor(target: string | URL | Queryable | Transport, options: EmitterOptions = {}) {
+    const resolved = resolveEmitterOptions(options);
+    const { prefix, maxPayload, maxBuffer, secret, encrypt } = resolved;
+    const delivery = deliveryOf(target, resolved);
+    const uid = createUid();
+    const sealer = secret === undefined ? undefined : new EdgeSealer(secret, encrypt, uid);
+    const outbox = new Outbox(delivery, { uid, maxBuffer, sealer });
+    super({ sink: outbox, prefix, maxPayload });
+    this.#outbox = outbox;
+    this.#delivery = delivery;
+    this.#options = resolved;
   }
 
   /**
-   * Chooses a namespace.
+   * Sends what is emitted meanwhile together: in one statement, in order, all or nothing. When the callback throws, or
+   * one of its messages cannot be sent, none is.
    *
-   * @param nsp Its name.
+   * @param fill Emits; the promises that it gets settle before anything is sent, so it may await them.
+   * @returns What the callback returns, once PostgreSQL has accepted all of it.
+   *
+   * @example
+   * ```ts
+   * import { Emitter } from "@x/socketio-pg/emitter";
+   *
+   * await using emitter = new Emitter("postgresql://");
+   * await emitter.batch((batch) => {
+   *   batch.to("a").socketsJoin("b");
+   *   batch.to("b").emit("welcome");
+   * });
+   * ```
    */
-  of(nsp: string): BroadcastOperator<Events> {
-    return new BroadcastOperator<Events>(
-      this.#sender,
-      everyone(nsp.startsWith("/") ? nsp : `/${nsp}`),
-    );
+  batch<Result>(
+    fill: (batch: NamespaceOperator<Events, ServerEvents>) => Result | Promise<Result>,
+  ): Promise<Result> {
+    const sent = this.#batch(fill);
+    // As with all verbs: it ends no process when nobody listens.
+    sent.catch(() => {});
+    return sent;
   }
 
   /** Settles when all that was emitted before has been accepted or refused; it never rejects. */
   flush(): Promise<void> {
-    return this.#sender.outbox.flush();
+    return this.#outbox.flush();
   }
 
-  /** Flushes for up to 5 seconds, and closes the connection if it is the emitter's own. */
-  async close(): Promise<void> {
-    await this.#sender.outbox.close(CLOSE_MS);
-    await this.#own?.end({ timeout: CLOSE_MS / 1000 });
+  /**
+   * Refuses what is emitted from now on, waits for what was emitted before for up to `closeTimeout`, and ends the
+   * connection if it is the emitter's own. It never rejects; twice is once.
+   */
+  close(): Promise<void> {
+    return this.#closing ??= this.#close();
   }
 
   /** The same as `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
-}
 
-function connect(uri: string): postgres.Sql {
-  try {
-    if (!/^postgres(ql)?:\/\//.test(uri)) {
-      throw new TypeError("it does not start with postgresql://");
+  async #batch<Result>(
+    fill: (batch: NamespaceOperator<Events, ServerEvents>) => Result | Promise<Result>,
+  ): Promise<Result> {
+    const { prefix, maxPayload, maxBuffer } = this.#options;
+    const sink = new Collector(maxBuffer);
+    let result: Result;
+    try {
+      result = await fill(new NamespaceOperator({ sink, prefix, maxPayload }));
+    } catch (fault) {
+      sink.abandon();
+      throw fault;
     }
-    return postgres(uri, { max: 1, fetch_types: false, connect_timeout: 10, onnotice: () => {} });
-  } catch (_cause) {
-    // The driver's error repeats the uri, and with it the password.
-    throw new PgAdapterError(
-      "INVALID_URI",
-      `Cannot read the connection string "${
-        withoutPassword(uri)
-      }": it has the form postgresql://[user[:password]@][host][:port][/database]`,
-    );
+    const items = sink.complete();
+    if (items.length > 0) await this.#outbox.send(items);
+    return result;
   }
-}
 
-function everyone(nsp: string): Target {
-  return { nsp, rooms: [], except: [], flags: {} };
-}
-
-function rejected(error: PgAdapterError): Promise<never> {
-  const promise = Promise.reject(error);
-  promise.catch(() => {});
-  return promise;
+  async #close(): Promise<void> {
+    await this.#outbox.close(this.#options.closeTimeout);
+    await this.#delivery.close?.();
+  }
 }

@@ -184,7 +184,7 @@ const DEFAULTS: ResolvedOptions = {
 };
 
 /** setTimeout takes no more: it would fire at once. */
-const MAX_MS = 2 ** 31 - 1;
+export const MAX_MS: number = 2 ** 31 - 1;
 
 /**
  * Completes options.
@@ -229,28 +229,44 @@ export function resolveOptions(given: PgAdapterOptions): ResolvedOptions {
   if (options.subscriptionMode !== "static" && options.subscriptionMode !== "dynamic") {
     refuse("subscriptionMode", '"static" or "dynamic"', options.subscriptionMode);
   }
-  if (options.secret !== undefined) checkSecret(options.secret);
-  if (typeof options.encrypt !== "boolean") refuse("encrypt", "true or false", options.encrypt);
-  if (options.encrypt && options.secret === undefined) {
-    refuse("encrypt", 'false without a "secret"', options.encrypt);
-  }
+  checkSealing(options.secret, options.encrypt);
   if (
     typeof options.redactHandshake !== "boolean" && typeof options.redactHandshake !== "function"
   ) refuse("redactHandshake", "true, false or a function", options.redactHandshake);
   return Object.freeze(options);
 }
 
+/** Whose options are checked: what an error says. */
+export type OptionsOwner = "adapter" | "emitter";
+
 /**
  * Checks a prefix of channel names.
  *
  * @throws PgAdapterError `INVALID_OPTION`.
  */
-export function checkPrefix(prefix: unknown): void {
+export function checkPrefix(prefix: unknown, owner: OptionsOwner = "adapter"): void {
   if (
     typeof prefix !== "string" || prefix === "" || !isPlainText(prefix) ||
     utf8Length(prefix) > MAX_PREFIX_BYTES
   ) {
-    refuse("prefix", `text of 1 to ${MAX_PREFIX_BYTES} bytes without NUL`, prefix);
+    refuse("prefix", `text of 1 to ${MAX_PREFIX_BYTES} bytes without NUL`, prefix, owner);
+  }
+}
+
+/**
+ * Checks what payloads are sealed with.
+ *
+ * @throws PgAdapterError `INVALID_OPTION`, which says nothing of the value of a secret.
+ */
+export function checkSealing(
+  secret: unknown,
+  encrypt: unknown,
+  owner: OptionsOwner = "adapter",
+): void {
+  if (secret !== undefined) checkSecret(secret, owner);
+  if (typeof encrypt !== "boolean") refuse("encrypt", "true or false", encrypt, owner);
+  if (encrypt && secret === undefined) {
+    refuse("encrypt", 'false without a "secret"', encrypt, owner);
   }
 }
 
@@ -259,7 +275,8 @@ export function checkPrefix(prefix: unknown): void {
  *
  * @throws PgAdapterError `INVALID_OPTION`, which says what it is and nothing of its value.
  */
-export function checkSecret(secret: unknown): void {
+export function checkSecret(secret: unknown, owner: OptionsOwner = "adapter"): void {
+  const refuseSecret = (found: string): never => refuseSecretOf(owner, found);
   const several: readonly unknown[] = Array.isArray(secret) ? secret : [secret];
   if (several.length === 0) refuseSecret("an empty array");
   for (const each of several) {
@@ -275,10 +292,10 @@ export function checkSecret(secret: unknown): void {
   }
 }
 
-function refuseSecret(found: string): never {
+function refuseSecretOf(owner: OptionsOwner, found: string): never {
   throw new PgAdapterError(
     "INVALID_OPTION",
-    `Cannot create adapter as "secret" must be text of at least ${MIN_SECRET_LENGTH} characters, a Uint8Array of as many bytes or an array of these: current value is ${found}`,
+    `Cannot create ${owner} as "secret" must be text of at least ${MIN_SECRET_LENGTH} characters, a Uint8Array of as many bytes or an array of these: current value is ${found}`,
   );
 }
 
@@ -288,16 +305,33 @@ function checkUri(name: string, value: unknown): void {
   }
 }
 
-function checkNumber(name: string, value: unknown, min: number, max: number, unit: string): void {
+/**
+ * Checks a number.
+ *
+ * @throws PgAdapterError `INVALID_OPTION`.
+ */
+export function checkNumber(
+  name: string,
+  value: unknown,
+  min: number,
+  max: number,
+  unit: string,
+  owner: OptionsOwner = "adapter",
+): void {
   if (!Number.isInteger(value) || (value as number) < min || (value as number) > max) {
-    refuse(name, `a whole number of ${unit} from ${min} to ${max}`, value);
+    refuse(name, `a whole number of ${unit} from ${min} to ${max}`, value, owner);
   }
 }
 
-function refuse(name: string, wanted: string, value: unknown): never {
+function refuse(
+  name: string,
+  wanted: string,
+  value: unknown,
+  owner: OptionsOwner = "adapter",
+): never {
   const shown = typeof value === "string" ? JSON.stringify(value) : String(value);
   throw new PgAdapterError(
     "INVALID_OPTION",
-    `Cannot create adapter as "${name}" must be ${wanted}: current value is ${shown}`,
+    `Cannot create ${owner} as "${name}" must be ${wanted}: current value is ${shown}`,
   );
 }

@@ -2,9 +2,8 @@
  * Where and how to connect: what a connection string, a postgres.js instance or the environment says, read by
  * postgres.js itself, so that both mean the same.
  */
-import postgres from "postgres";
 import type { ConnectionOptions } from "node:tls";
-import { messageOf, PgAdapterError, withoutPassword } from "../errors.ts";
+import { readConnectionString } from "../connection_string.ts";
 import { databaseUrl, userName } from "../runtime/environment.ts";
 
 /** A server's address. */
@@ -102,44 +101,7 @@ interface Parsed {
 }
 
 function parse(given: string | URL | undefined): unknown {
-  const uri = given === undefined ? undefined : String(given);
-  if (uri !== undefined && !/^postgres(ql)?:\/\//.test(uri)) {
-    throw invalid(uri, "it does not start with postgresql://");
-  }
-  try {
-    const ipv6 = /^[^/]*\/\/(?:[^/?@]*@)?\[([^\]]+)\](?::(\d+))?/.exec(uri ?? "");
-    // postgres.js splits hosts at colons, so an IPv6 address is given apart.
-    const hosts = ipv6 === null ? {} : { host: [ipv6[1]!], port: [Number(ipv6[2] ?? 5432)] };
-    const read = (more: { user?: string }) => {
-      // The driver takes arrays of hosts, too, which its types do not say.
-      const options = { ...hosts, ...more } as { user?: string };
-      return uri === undefined ? postgres(options).options : postgres(uri, options).options;
-    };
-    const options = read({});
-    if (options.user && options.user !== "unknown") return options;
-    const user = userName();
-    if (user !== undefined) return read({ user });
-    if (options.user) return options;
-    throw new TypeError(
-      "it names no user, and that of the operating system is not known (Deno tells with --allow-sys)",
-    );
-  } catch (cause) {
-    throw invalid(uri ?? "", messageOf(cause), cause);
-  }
-}
-
-function invalid(uri: string, why: string, cause?: unknown): PgAdapterError {
-  // URL's own error repeats its input, password included, in its message or beside it.
-  const isUrlError = cause instanceof Error && ("input" in cause || why.includes("//"));
-  const safe = isUrlError ? "it is no valid URL" : why;
-  const options = cause === undefined || isUrlError ? undefined : { cause };
-  return new PgAdapterError(
-    "INVALID_URI",
-    `Cannot read the connection string "${
-      withoutPassword(uri)
-    }" as ${safe}: it has the form postgresql://[user[:password]@][host][:port][/database][?param=value]`,
-    options,
-  );
+  return readConnectionString(given === undefined ? undefined : String(given), userName);
 }
 
 /** The meaning that postgres.js gives to `ssl` and `sslmode`, and libpq to the files. */

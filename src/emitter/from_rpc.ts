@@ -1,0 +1,113 @@
+import { messageOf, PgAdapterError } from "../errors.ts";
+import type { Notification } from "../wire/frame.ts";
+import type { Transport } from "./transport.ts";
+
+/** Where and how {@linkcode fromRpc} calls. */
+export interface RpcOptions {
+  /** Where PostgREST is; for Supabase `https://<project>.supabase.co/rest/v1`. */
+  url: string | URL;
+  /** Headers of each request: for Supabase `apikey` and `authorization`. */
+  headers?: Readonly<Record<string, string>> | undefined;
+  /**
+   * What makes the requests.
+   *
+   * @default {fetch}
+   */
+  fetch?: ((url: string, init: RequestInit) => Promise<Response>) | undefined;
+  /**
+   * The name of the function in the database.
+   *
+   * @default {"socketio_notify"}
+   */
+  function?: string | undefined;
+  /**
+   * Milliseconds for a request.
+   *
+   * @default {10000}
+   */
+  timeout?: number | undefined;
+}
+
+/** How much of an answer an error quotes. */
+const EXCERPT = 500;
+
+/**
+ * Sends by HTTP, where there is no TCP: one POST to a function of the database, as PostgREST and Supabase offer it. The
+ * function is in the documentation of the emitter.
+ *
+ * @throws PgAdapterError `INVALID_URI` or `INVALID_OPTION`.
+ *
+ * @example
+ * ```ts
+ * import { Emitter, fromRpc } from "@x/socketio-pg/emitter";
+ *
+ * const key = "the key of the role that may call it";
+ * const emitter = new Emitter(fromRpc({
+ *   url: "https://project.supabase.co/rest/v1",
+ *   headers: { apikey: key, authorization: `Bearer ${key}` },
+ * }));
+ * ```
+ */
+export function fromRpc(options: RpcOptions): Transport {
+  const { headers = {}, function: name = "socketio_notify", timeout = 10_000 } = options;
+  // Called without a receiver: at the edge `fetch` insists on that.
+  const request = options.fetch ?? ((url: string, init: RequestInit) => fetch(url, init));
+  const endpoint = endpointOf(options.url, name);
+  if (!Number.isInteger(timeout) || timeout < 1) {
+    throw new PgAdapterError(
+      "INVALID_OPTION",
+      `Cannot create transport as "timeout" must be a whole number of milliseconds: current value is ${timeout}`,
+    );
+  }
+
+  async function post(items: readonly Notification[]): Promise<void> {
+    let status: number, answer: string;
+    try {
+      const response = await request(endpoint, {
+        method: "POST",
+        headers: { "content-type": "application/json", ...headers },
+        body: JSON.stringify({
+          items: items.map(({ channel, payload }) => ({ channel, payload })),
+        }),
+        // Headers are for this address alone.
+        redirect: "manual",
+        signal: AbortSignal.timeout(timeout),
+      });
+      status = response.status;
+      answer = await response.text();
+      if (response.ok) return;
+    } catch (cause) {
+      throw new PgAdapterError(
+        "PUBLISH_FAILED",
+        `Cannot emit as POST ${endpoint} failed: ${messageOf(cause)}`,
+        { cause },
+      );
+    }
+    throw new PgAdapterError(
+      "PUBLISH_FAILED",
+      `Cannot emit as POST ${endpoint} was answered with ${status}: ${
+        answer.length > EXCERPT ? `${answer.slice(0, EXCERPT)}…` : answer
+      }`,
+    );
+  }
+
+  return { send: post };
+}
+
+function endpointOf(given: string | URL, name: string): string {
+  let url: URL;
+  try {
+    url = new URL(given);
+  } catch (_cause) {
+    // Its message repeats the address, and with it a password.
+    throw new PgAdapterError("INVALID_URI", "Cannot create transport as its url is no URL");
+  }
+  if (!/^https?:$/.test(url.protocol) || url.username !== "" || url.password !== "") {
+    throw new PgAdapterError(
+      "INVALID_URI",
+      `Cannot create transport as its url must be one of http or https without a user: give credentials as headers`,
+    );
+  }
+  url.pathname = `${url.pathname.replace(/\/+$/, "")}/rpc/${encodeURIComponent(name)}`;
+  return url.href;
+}

@@ -1,0 +1,108 @@
+/**
+ * The options of an emitter: those of the adapter that it shares have the same names, checks and defaults.
+ */
+import { PgAdapterError } from "../errors.ts";
+import { checkNumber, checkPrefix, checkSealing, MAX_MS } from "../options.ts";
+import type { Secret } from "./sealer.ts";
+
+/** Options of an emitter. Each may be left out or `undefined`. */
+export interface EmitterOptions {
+  /**
+   * The `prefix` of the servers' adapters.
+   *
+   * @default {"socket.io"}
+   */
+  prefix?: string | undefined;
+  /**
+   * The most bytes of one packet; a larger one is refused, as servers would.
+   *
+   * @default {33554432}
+   */
+  maxPayload?: number | undefined;
+  /**
+   * The most bytes that wait for PostgreSQL to take them. What is emitted past it is refused with `BUFFER_FULL`, so that
+   * a loop that awaits nothing does not take all memory; one message is always taken. Also the most bytes of a batch.
+   *
+   * @default {67108864}
+   */
+  maxBuffer?: number | undefined;
+  /**
+   * Milliseconds for a connection of the emitter's own to be made, for each host.
+   *
+   * @default {5000}
+   */
+  connectTimeout?: number | undefined;
+  /**
+   * Milliseconds for a statement on a connection of the emitter's own; then the connection is given up.
+   *
+   * @default {10000}
+   */
+  statementTimeout?: number | undefined;
+  /**
+   * Milliseconds that `close()` waits for what was emitted before.
+   *
+   * @default {5000}
+   */
+  closeTimeout?: number | undefined;
+  /**
+   * The `secret` of the servers' adapters; of several, the first signs.
+   */
+  secret?: Secret | readonly Secret[] | undefined;
+  /**
+   * The `encrypt` of the servers' adapters.
+   *
+   * @default {false}
+   */
+  encrypt?: boolean | undefined;
+}
+
+/** Options that are complete. */
+export interface ResolvedEmitterOptions {
+  readonly prefix: string;
+  readonly maxPayload: number;
+  readonly maxBuffer: number;
+  readonly connectTimeout: number;
+  readonly statementTimeout: number;
+  readonly closeTimeout: number;
+  readonly secret: Secret | readonly Secret[] | undefined;
+  readonly encrypt: boolean;
+}
+
+const DEFAULTS: ResolvedEmitterOptions = {
+  prefix: "socket.io",
+  maxPayload: 32 * 1024 * 1024,
+  maxBuffer: 64 * 1024 * 1024,
+  connectTimeout: 5_000,
+  // Longer than an adapter's: a large message is one statement here.
+  statementTimeout: 10_000,
+  closeTimeout: 5_000,
+  secret: undefined,
+  encrypt: false,
+};
+
+/**
+ * Completes options.
+ *
+ * @throws PgAdapterError `INVALID_OPTION`, at the first one that is unknown or wrong.
+ */
+export function resolveEmitterOptions(given: EmitterOptions): ResolvedEmitterOptions {
+  const known = Object.keys(DEFAULTS);
+  const unknown = Object.keys(given).find((name) => !known.includes(name));
+  if (unknown !== undefined) {
+    throw new PgAdapterError(
+      "INVALID_OPTION",
+      `Cannot create emitter as it has no option "${unknown}": the options are ${known.join(", ")}`,
+    );
+  }
+  const set = Object.entries(given).filter(([, value]) => value !== undefined);
+  const options: ResolvedEmitterOptions = { ...DEFAULTS, ...Object.fromEntries(set) };
+  const { prefix, maxPayload, maxBuffer, secret, encrypt } = options;
+  checkPrefix(prefix, "emitter");
+  for (const name of ["connectTimeout", "statementTimeout", "closeTimeout"] as const) {
+    checkNumber(name, options[name], 1, MAX_MS, "milliseconds", "emitter");
+  }
+  checkNumber("maxPayload", maxPayload, 1, 256 * 1024 * 1024, "bytes", "emitter");
+  checkNumber("maxBuffer", maxBuffer, 0, Number.MAX_SAFE_INTEGER, "bytes", "emitter");
+  checkSealing(secret, encrypt, "emitter");
+  return Object.freeze(options);
+}

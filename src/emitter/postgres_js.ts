@@ -1,0 +1,74 @@
+/**
+ * Sends by an instance of postgres.js that belongs to the application, or by a transaction of one.
+ */
+import { PgAdapterError } from "../errors.ts";
+import type { Notification } from "../wire/frame.ts";
+import { statementOf } from "./statement.ts";
+import type { Delivery } from "./transport.ts";
+
+/** The slice of postgres.js that is used: an instance, or what `sql.begin()` gives to its callback. */
+export interface Queryable {
+  /** Runs a statement. */
+  unsafe(text: string, parameters: string[], options?: { prepare?: boolean }): PromiseLike<unknown>;
+}
+
+/** An instance, also a pool: one statement at a time keeps the order. */
+export class InstanceDelivery implements Delivery {
+  readonly #sql: Queryable;
+
+  constructor(sql: Queryable) {
+    this.#sql = sql;
+  }
+
+  /** Sends notifications. */
+  send(items: readonly Notification[]): PromiseLike<unknown> {
+    const { text, parameters, isCommon } = statementOf(items);
+    return this.#sql.unsafe(text, parameters, { prepare: isCommon });
+  }
+}
+
+/**
+ * A setting that PostgreSQL forgets at the end of a transaction. The driver would run a statement that comes after that,
+ * on a connection that others use by now, so each one asks whether it is in time.
+ */
+const SETTING = "socketio_pg.transactions";
+
+const MARK = `select set_config('${SETTING}',
+  concat(current_setting('${SETTING}', true), $1::text), true)`;
+
+/** Whether what is given is a transaction: only these have savepoints. */
+export function isTransaction(sql: Queryable): boolean {
+  return "savepoint" in sql && typeof sql.savepoint === "function";
+}
+
+/** A transaction: what is sent takes effect if it commits. */
+export class TransactionDelivery implements Delivery {
+  readonly isTransaction = true;
+  readonly #sql: Queryable;
+  readonly #mark: string = `,${crypto.randomUUID()}`;
+  #begun: PromiseLike<unknown>;
+
+  constructor(sql: Queryable) {
+    this.#sql = sql;
+    this.#begun = sql.unsafe(MARK, [this.#mark]);
+    // Starts it. That it failed ends the transaction, and everything that is sent.
+    this.#begun.then(undefined, () => {});
+  }
+
+  /** Sends notifications. The statement is issued before this returns. */
+  send(items: readonly Notification[]): PromiseLike<unknown> {
+    const { text, parameters, isCommon } = statementOf(items);
+    const last = `$${parameters.length + 1}::text`;
+    return this.#sql.unsafe(
+      `${text} where position(${last} in current_setting('${SETTING}', true)) > 0`,
+      [...parameters, this.#mark],
+      { prepare: isCommon },
+    ).then((rows) => {
+      if (Array.isArray(rows) && rows.length > 0) return;
+      throw new PgAdapterError(
+        "CLOSED",
+        "Cannot emit as the transaction has ended: await what is emitted in it before it does",
+      );
+    });
+  }
+}

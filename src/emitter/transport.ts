@@ -1,0 +1,43 @@
+/**
+ * What an emitter hands its messages to.
+ */
+import type { Notification } from "../wire/frame.ts";
+
+export type { Notification };
+
+/**
+ * Brings notifications to PostgreSQL: `pg_notify(channel, payload)` for each. One of your own is as good as those of
+ * this package.
+ *
+ * @example
+ * ```ts
+ * import { Emitter, type Transport } from "@x/socketio-pg/emitter";
+ *
+ * const transport: Transport = {
+ *   async send(items) {
+ *     for (const { channel, payload } of items) console.log(channel, payload.length);
+ *   },
+ * };
+ * await new Emitter(transport).emit("hello");
+ * ```
+ */
+export interface Transport {
+  /**
+   * Sends notifications, all of them in one transaction and in this order. It is not called again before it has settled.
+   *
+   * @param items At least one.
+   * @returns What settles when all are committed, or rejects when none is.
+   */
+  send(items: readonly Notification[]): PromiseLike<unknown>;
+}
+
+/** What an outbox sends with. */
+export interface Delivery extends Transport {
+  /**
+   * Whether it is a transaction of somebody: that ends without waiting for us, so statements are issued the moment
+   * something is emitted, one behind the other.
+   */
+  readonly isTransaction?: boolean;
+  /** Ends what was opened for it. */
+  close?(): Promise<void>;
+}

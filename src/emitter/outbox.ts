@@ -134,6 +134,7 @@ export class Outbox {
         const frames = this.#pack(entries);
         await this.#delivery.send(
           this.#sealer === undefined ? frames : await this.#sealer.sealAll(frames),
+          false,
         );
       });
     }
@@ -145,11 +146,11 @@ export class Outbox {
     const sealer = this.#sealer;
     void this.#deliver([entry], async () => {
       const frames = this.#pack([entry]);
-      if (sealer === undefined) return await this.#delivery.send(frames);
+      if (sealer === undefined) return await this.#delivery.send(frames, false);
       const before = this.#sealed;
       const sealed = sealer.sealAll(frames);
       const issued = Promise.all([sealed, before]).then(([items]) => ({
-        running: this.#delivery.send(items),
+        running: this.#delivery.send(items, true),
       }));
       this.#sealed = issued.catch(() => {});
       await (await issued).running;

@@ -41,34 +41,64 @@ export function isTransaction(sql: Queryable): boolean {
   return "savepoint" in sql && typeof sql.savepoint === "function";
 }
 
+/** How long a statement may take before it is asked whether its transaction has ended. */
+const PROBE_MS = 50;
+
 /** A transaction: what is sent takes effect if it commits. */
 export class TransactionDelivery implements Delivery {
   readonly isTransaction = true;
   readonly #sql: Queryable;
   readonly #mark: string = `,${crypto.randomUUID()}`;
-  #begun: PromiseLike<unknown>;
 
   constructor(sql: Queryable) {
     this.#sql = sql;
-    this.#begun = sql.unsafe(MARK, [this.#mark]);
-    // Starts it. That it failed ends the transaction, and everything that is sent.
-    this.#begun.then(undefined, () => {});
+    // Started at once. That it failed ends the transaction, and everything that is sent.
+    sql.unsafe(MARK, [this.#mark]).then(undefined, () => {});
   }
 
-  /** Sends notifications. The statement is issued before this returns. */
-  send(items: readonly Notification[]): PromiseLike<unknown> {
+  /**
+   * Sends notifications. The statement is issued before this returns.
+   *
+   * @param isDelayed Whether it is issued later than what it sends was emitted.
+   */
+  send(items: readonly Notification[], isDelayed: boolean): PromiseLike<unknown> {
     const { text, parameters, isCommon } = statementOf(items);
     const last = `$${parameters.length + 1}::text`;
-    return this.#sql.unsafe(
+    const sent = this.#sql.unsafe(
       `${text} where position(${last} in current_setting('${SETTING}', true)) > 0`,
       [...parameters, this.#mark],
       { prepare: isCommon },
     ).then((rows) => {
-      if (Array.isArray(rows) && rows.length > 0) return;
-      throw new PgAdapterError(
-        "CLOSED",
-        "Cannot emit as the transaction has ended: await what is emitted in it before it does",
-      );
+      if (!Array.isArray(rows) || rows.length === 0) throw ended();
     });
+    return isDelayed ? this.#unlessEnded(sent) : sent;
   }
+
+  /**
+   * What is issued while its transaction commits the driver keeps for ever. When a later statement overtakes it, that has
+   * happened.
+   */
+  #unlessEnded(sent: PromiseLike<void>): Promise<void> {
+    let timer: ReturnType<typeof setTimeout>;
+    const settled = new Promise<void>((resolve, reject) => {
+      const probe = (ms: number) => {
+        timer = setTimeout(() => {
+          // It may be kept for ever, too.
+          probe(ms * 2);
+          const overtakes = () => reject(ended());
+          this.#sql.unsafe("select 1", []).then(overtakes, overtakes);
+        }, ms);
+      };
+      probe(PROBE_MS);
+      sent.then(resolve, reject);
+    });
+    return settled.finally(() => clearTimeout(timer));
+  }
+}
+
+function ended(): PgAdapterError {
+  return new PgAdapterError(
+    "CLOSED",
+    "Cannot emit as the transaction has ended: await what is emitted in it before it does",
+  );
 }

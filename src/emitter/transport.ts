@@ -32,12 +32,18 @@ export interface Transport {
 }
 
 /** What an outbox sends with. */
-export interface Delivery extends Transport {
+export interface Delivery {
   /**
    * Whether it is a transaction of somebody: that ends without waiting for us, so statements are issued the moment
    * something is emitted, one behind the other.
    */
   readonly isTransaction?: boolean;
+  /**
+   * Sends notifications.
+   *
+   * @param isDelayed Whether it is called later than what it sends was emitted, where it is a transaction.
+   */
+  send(items: readonly Notification[], isDelayed: boolean): PromiseLike<unknown>;
   /** Ends what was opened for it. */
   close?(): Promise<void>;
 }

@@ -67,6 +67,23 @@ function compiles(io: TypedServer, emitter: Emitter<ServerToClient>): void {
   emitter.emit("said", "hello", "1");
   // @ts-expect-error an argument is missing
   emitter.to("room").emit("said", "hello");
+  emitter.batch((batch) => batch.of("/chat").to("room").emit("said", "hello", 1)) satisfies Promise<
+    void
+  >;
+  // @ts-expect-error no such event in a batch
+  emitter.batch((batch) => batch.emit("unknown"));
+  emitter.of<{ other: (n: number) => void }>("/other").to("room").emit("other", 1);
+  // @ts-expect-error an event of another namespace
+  emitter.of<{ other: (n: number) => void }>("/other").emit("said", "hello", 1);
+  const toServers = new Emitter<ServerToClient, { flush: (n: number) => void }>(
+    "postgresql://h/db",
+  );
+  toServers.of("/chat").serverSideEmit("flush", 1);
+  // @ts-expect-error no such event of servers
+  toServers.serverSideEmit("unknown");
+  // @ts-expect-error an emitter gets no acknowledgement
+  toServers.serverSideEmit("flush", 1, () => {});
+  toServers.volatile.compress(false).except("room").to(["a", "b"]).socketsLeave(["a"]);
   const untyped = new Emitter("postgresql://127.0.0.1:1/db");
   untyped.emit("anything", { at: "all" }, 1, null);
 }

@@ -111,7 +111,10 @@ for (const [name, targetOf] of Object.entries(TARGETS)) {
     const large = '漢"\\\n'.repeat(200_000);
     const bytes = Uint8Array.from({ length: 100_000 }, (_, i) => i % 251);
     await emitter.emit("first", 1, { a: [null, "ü🎉\0"] });
-    const sent = Array.from({ length: 500 }, (_, n) => emitter.emit("n", n));
+    const sent = Array.from(
+      { length: 500 },
+      (_, n) => emitter.emit("n", n, n % 125 === 60 ? large : ""),
+    );
     sent.push(emitter.emit("large", large), emitter.emit("bytes", { deep: [bytes] }));
     for (let n = 500; n < 600; n++) sent.push(emitter.of(n % 2 ? "/" : "/other").emit("n", n));
     await emitter.batch((batch) => {

@@ -1,0 +1,31 @@
+/**
+ * A handler for `deno serve` and Deno Deploy that emits what is posted to it. It lives as long as its isolate, and so does
+ * its emitter: requests share a connection and, under load, statements.
+ *
+ *     deno serve --allow-net --allow-env main.ts
+ *     curl -X POST http://localhost:8000/news/headline -H "authorization: Bearer $TOKEN" -d '{"text":"It works"}'
+ */
+import process from "node:process";
+import { Emitter, PgAdapterError } from "../../src/emitter.ts"; // "@x/socketio-pg/emitter"
+
+const { DATABASE_URL = "postgresql://", PREFIX, TOKEN } = process.env;
+const emitter = new Emitter(DATABASE_URL, { prefix: PREFIX });
+
+export default {
+  async fetch(request: Request): Promise<Response> {
+    const [room, event] = new URL(request.url).pathname.slice(1).split("/").map(decodeURIComponent);
+    if (request.method !== "POST" || !room || !event) {
+      return new Response("POST /room/event", { status: 404 });
+    }
+    if (!TOKEN || request.headers.get("authorization") !== `Bearer ${TOKEN}`) {
+      return new Response("Unauthorized", { status: 401 });
+    }
+    try {
+      await emitter.to(room).emit(event, await request.json());
+      return new Response(null, { status: 202 });
+    } catch (error) {
+      const code = error instanceof PgAdapterError ? error.code : "BAD_REQUEST";
+      return Response.json({ code }, { status: code === "BAD_REQUEST" ? 400 : 503 });
+    }
+  },
+};

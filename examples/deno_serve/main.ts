@@ -11,6 +11,9 @@ import { Emitter, PgAdapterError } from "../../src/emitter.ts"; // "@x/socketio-
 const { DATABASE_URL = "postgresql://", PREFIX, TOKEN } = process.env;
 const emitter = new Emitter(DATABASE_URL, { prefix: PREFIX });
 
+/** Whose fault it is: what else can happen is an outage. */
+const OF_THE_CLIENT = ["BAD_REQUEST", "NOT_ENCODABLE", "PAYLOAD_TOO_LARGE"];
+
 export default {
   async fetch(request: Request): Promise<Response> {
     const [room, event] = new URL(request.url).pathname.slice(1).split("/").map(decodeURIComponent);
@@ -25,7 +28,7 @@ export default {
       return new Response(null, { status: 202 });
     } catch (error) {
       const code = error instanceof PgAdapterError ? error.code : "BAD_REQUEST";
-      return Response.json({ code }, { status: code === "BAD_REQUEST" ? 400 : 503 });
+      return Response.json({ code }, { status: OF_THE_CLIENT.includes(code) ? 400 : 503 });
     }
   },
 };

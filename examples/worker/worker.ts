@@ -17,6 +17,9 @@ interface Env {
   SECRET?: string;
 }
 
+/** Whose fault it is: what else can happen is an outage. */
+const OF_THE_CLIENT = ["BAD_REQUEST", "NOT_ENCODABLE", "PAYLOAD_TOO_LARGE"];
+
 export default {
   async fetch(request: Request, env: Env): Promise<Response> {
     const [room, event] = new URL(request.url).pathname.slice(1).split("/").map(decodeURIComponent);
@@ -33,7 +36,7 @@ export default {
       return new Response(null, { status: 202 });
     } catch (error) {
       const code = error instanceof PgAdapterError ? error.code : "BAD_REQUEST";
-      return Response.json({ code }, { status: code === "BAD_REQUEST" ? 400 : 503 });
+      return Response.json({ code }, { status: OF_THE_CLIENT.includes(code) ? 400 : 503 });
     } finally {
       await emitter.close();
     }

@@ -28,11 +28,14 @@ export interface SealSources {
   nonce(): string;
 }
 
+/** Not every set of types names it. */
+type Key = Awaited<ReturnType<typeof crypto.subtle.importKey>>;
+
 /** The keys of one secret, and of one sender. */
 interface Keys {
   readonly id: string;
-  readonly signing: CryptoKey;
-  readonly encryption: CryptoKey;
+  readonly signing: Key;
+  readonly encryption: Key;
 }
 
 /** Bytes as WebCrypto takes them. */
@@ -142,7 +145,7 @@ async function deriveKeys(secret: Secret, uid: string): Promise<Keys> {
   };
 }
 
-function hmacKey(bytes: ArrayBuffer): Promise<CryptoKey> {
+function hmacKey(bytes: ArrayBuffer): Promise<Key> {
   return crypto.subtle.importKey("raw", bytes, HMAC, false, ["sign"]);
 }
 

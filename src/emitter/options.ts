@@ -47,7 +47,7 @@ export interface EmitterOptions {
   /**
    * The `secret` of the servers' adapters; of several, the first signs.
    */
-  secret?: Secret | readonly Secret[] | undefined;
+  secret?: string | Uint8Array | readonly (string | Uint8Array)[] | undefined;
   /**
    * The `encrypt` of the servers' adapters.
    *

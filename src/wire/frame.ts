@@ -140,7 +140,9 @@ export function decodeFrame(payload: string): Frame {
 
 /** One NOTIFY. */
 export interface Notification {
+  /** The name of the channel, at most 63 bytes. */
   channel: string;
+  /** What is notified, at most 7999 bytes. */
   payload: string;
 }
 

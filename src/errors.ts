@@ -16,7 +16,7 @@
  * | `PUBLISH_FAILED` | PostgreSQL refused a message |
  * | `LISTEN_FAILED` | PostgreSQL refused a LISTEN |
  * | `QUEUE_FILLING` | the queue of notifications of the database server fills: some session does not read |
- * | `BUFFER_FULL` | PostgreSQL was away for longer than `maxBuffer` holds; messages were dropped |
+ * | `BUFFER_FULL` | PostgreSQL was away for longer than `maxBuffer` holds: messages were dropped, or an emitter refused one |
  * | `NOT_ENCODABLE` | data that cannot be serialized (a cycle, a BigInt) |
  * | `PAYLOAD_TOO_LARGE` | a packet of more than `maxPayload` bytes |
  * | `MALFORMED_MESSAGE` | something on one of our channels is no message of ours |
@@ -26,7 +26,7 @@
  * | `REQUEST_TIMEOUT` | not every server answered in time |
  * | `REQUEST_FAILED` | another server could not answer |
  * | `HANDLER_FAILED` | a function of the application threw: a listener while a message was delivered, `redactHandshake` |
- * | `CLOSED` | the adapter or the emitter was used after `close()` |
+ * | `CLOSED` | the adapter or the emitter was used after `close()`, or what it sends with was over: a batch, a transaction |
  */
 export type PgAdapterErrorCode =
   | "INVALID_URI"

@@ -39,7 +39,6 @@ export class Connection {
   #isOpen = false;
   #over: PgAdapterError | undefined;
   #attempts = 0;
-  #prepares = true;
   /** What the statement that runs waits for. */
   #waiting: { opened: () => void; lost: (error: PgAdapterError) => void } | undefined;
 
@@ -100,25 +99,7 @@ export class Connection {
    *
    * @throws PgAdapterError when the connection cannot be made or is lost, otherwise what PostgreSQL refused it with.
    */
-  async run(statement: Statement): Promise<void> {
-    const wasPrepared = this.#prepares && statement.isCommon;
-    try {
-      await this.#attempt(statement);
-    } catch (fault) {
-      if (!wasPrepared || !isOfPreparing(fault)) throw fault;
-      // A pooler that gives each transaction another connection. Nothing was done of the statement.
-      this.#prepares = false;
-      await this.#attempt(statement);
-    }
-  }
-
-  /** Says goodbye to the server. */
-  async end(): Promise<void> {
-    this.#over ??= new PgAdapterError("CLOSED", "Cannot emit as the emitter was closed");
-    await this.#sql.end({ timeout: FAREWELL_MS / 1000 });
-  }
-
-  async #attempt({ text, parameters, isCommon }: Statement): Promise<void> {
+  async run({ text, parameters, isCommon }: Statement): Promise<void> {
     const lost = new Promise<never>((_resolve, reject) => {
       this.#waiting = { opened: () => {}, lost: reject };
     });
@@ -127,7 +108,7 @@ export class Connection {
       else this.#waiting!.opened = resolve;
     });
     if (this.#over !== undefined) throw this.#over;
-    const running = this.#sql.unsafe(text, parameters, { prepare: this.#prepares && isCommon })
+    const running = this.#sql.unsafe(text, parameters, { prepare: isCommon })
       .then(() => {});
     const { connect, statement } = this.#limits;
     try {
@@ -149,6 +130,12 @@ export class Connection {
       // It may still fail, which has been told.
       running.catch(() => {});
     }
+  }
+
+  /** Says goodbye to the server. */
+  async end(): Promise<void> {
+    this.#over ??= new PgAdapterError("CLOSED", "Cannot emit as the emitter was closed");
+    await this.#sql.end({ timeout: FAREWELL_MS / 1000 });
   }
 
   /** What a server says of itself once it has let us in. */
@@ -238,11 +225,6 @@ function isRefusal(fault: unknown): boolean {
   // Poolers leave out the one that is not translated.
   const { severity, severity_local } = fault as { severity?: unknown; severity_local?: unknown };
   return (severity ?? severity_local) === "ERROR";
-}
-
-/** As poolers do: invalid_sql_statement_name, duplicate_prepared_statement, protocol_violation, feature_not_supported. */
-function isOfPreparing(fault: unknown): boolean {
-  return isRefusal(fault) && ["26000", "42P05", "08P01", "0A000"].includes(codeOf(fault));
 }
 
 function codeOf(fault: unknown): string {

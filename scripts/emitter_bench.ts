@@ -105,7 +105,7 @@ async function bursts(contender: Contender): Promise<number> {
 }
 
 /** One by one, each when the one before is done. */
-async function oneByOne(contender: Contender, done: (count: number) => Promise<unknown>) {
+async function oneByOne(done: (count: number) => Promise<unknown>): Promise<number> {
   const start = performance.now();
   let count = 0;
   while (performance.now() - start < MS) await done(++count);
@@ -117,14 +117,12 @@ async function measure(contender: Contender): Promise<void> {
   await until(contender, 1);
   const figures = {
     "not awaited": await bursts(contender),
-    "awaited one by one": isAwaitable
-      ? await oneByOne(contender, async () => await contender.emit())
-      : NaN,
+    "awaited one by one": isAwaitable ? await oneByOne(async () => await contender.emit()) : NaN,
     "heard one by one": NaN,
   };
   await new Promise((resolve) => setTimeout(resolve, 200));
   const before = contender.arrived();
-  figures["heard one by one"] = await oneByOne(contender, (count) => {
+  figures["heard one by one"] = await oneByOne((count) => {
     contender.emit();
     return until(contender, before + count);
   });

@@ -79,7 +79,7 @@ export function fromRpc(options: RpcOptions): Transport {
     } catch (cause) {
       throw new PgAdapterError(
         "PUBLISH_FAILED",
-        `Cannot emit as POST ${endpoint} failed: ${messageOf(cause)}`,
+        `Cannot emit as POST ${endpoint} failed: ${reasonOf(cause)}`,
         { cause },
       );
     }
@@ -92,6 +92,12 @@ export function fromRpc(options: RpcOptions): Transport {
   }
 
   return { send: post };
+}
+
+/** Node says only "fetch failed", and why in the cause. */
+function reasonOf(fault: unknown): string {
+  const { cause } = fault instanceof Error ? fault : {};
+  return cause instanceof Error ? `${messageOf(fault)}: ${messageOf(cause)}` : messageOf(fault);
 }
 
 function endpointOf(given: string | URL, name: string): string {

@@ -17,6 +17,7 @@ export class OwnConnection implements Delivery {
   /** The host that worked last. */
   #host = 0;
   #connection: Connection | undefined;
+  #isClosed = false;
 
   /** @throws PgAdapterError `INVALID_URI`. */
   constructor(uri: string, limits: ConnectionLimits) {
@@ -50,13 +51,14 @@ export class OwnConnection implements Delivery {
         if (over !== undefined) this.#host = (this.#host + 1) % hosts;
         // What was sent may have been committed.
         const isUnsent = over !== undefined && (!connection.wasOpen || over.code === "STANDBY");
-        if (!isUnsent || tried >= hosts) throw fault;
+        if (!isUnsent || tried >= hosts || this.#isClosed) throw fault;
       }
     }
   }
 
   /** Ends the connection. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     await this.#connection?.end();
   }
 }

@@ -33,8 +33,10 @@ export class InstanceDelivery implements Delivery {
  */
 const SETTING = "socketio_pg.transactions";
 
-const MARK = `select set_config('${SETTING}',
-  concat(current_setting('${SETTING}', true), $1::text), true)`;
+/** Adds to it. Without parameters it is one message, and what follows need not wait for an answer. */
+function marking(mark: string): string {
+  return `select set_config('${SETTING}', concat(current_setting('${SETTING}', true), '${mark}'), true)`;
+}
 
 /** Whether what is given is a transaction: only these have savepoints. */
 export function isTransaction(sql: Queryable): boolean {
@@ -53,7 +55,7 @@ export class TransactionDelivery implements Delivery {
   constructor(sql: Queryable) {
     this.#sql = sql;
     // Started at once. That it failed ends the transaction, and everything that is sent.
-    sql.unsafe(MARK, [this.#mark]).then(undefined, () => {});
+    sql.unsafe(marking(this.#mark), []).then(undefined, () => {});
   }
 
   /**

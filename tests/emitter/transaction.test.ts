@@ -129,11 +129,18 @@ test("with a secret what is awaited is part of the transaction, and the rest is 
         batch.emit("n", 5);
       });
     });
-    let late: Promise<void> | undefined;
-    await sql.begin((tx) => {
-      late = inside(cluster, tx, { secret, encrypt }).emit("late");
-    });
-    await assert.rejects(late!, { code: "CLOSED", message: /transaction has ended/ });
+    // With and without a statement that the driver has to ask about first, behind which others queue.
+    for (const asks of [false, true]) {
+      let late: Promise<void> | undefined;
+      await sql.begin((tx) => {
+        if (asks) {
+          void tx.unsafe(`select $1::text as ${crypto.randomUUID().replace(/^.*-/, "a")}`, ["b"])
+            .then();
+        }
+        late = inside(cluster, tx, { secret, encrypt }).emit("late");
+      });
+      await assert.rejects(late!, { code: "CLOSED", message: /transaction has ended/ });
+    }
     await assert.rejects(sql.begin(async (tx) => {
       await inside(cluster, tx, { secret, encrypt }).emit("never");
       throw new Error("rolled back");

@@ -9,7 +9,13 @@ import { until } from "../support/wait.ts";
 const LONG = { deadline: 90_000 };
 
 test("bytes that come in drips, late and slowly, are put together unchanged", async (t) => {
-  const traffic = await createTraffic(t, { proxied: true, rate: 8, maxSize: 9_000 });
+  const traffic = await createTraffic(t, {
+    proxied: true,
+    rate: 8,
+    maxSize: 9_000,
+    // So many small pieces are slow on a busy machine by themselves.
+    adapter: { statementTimeout: 15_000, heartbeatTimeout: 30_000 },
+  });
   for (const { proxy } of traffic.talkers) {
     proxy.slow({ slice: 7, latency: 200, bandwidth: 50_000 });
   }

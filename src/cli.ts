@@ -1,0 +1,20 @@
+#!/usr/bin/env node
+/**
+ * The command line: emits, installs the SQL functions, prints triggers, and shows what travels.
+ *
+ * ```sh
+ * deno run -A jsr:@x/socketio-pg/cli --help
+ * npx @x/socketio-pg --help
+ * ```
+ *
+ * This module is a program: it runs when it is imported.
+ *
+ * @module
+ */
+import process from "node:process";
+import { run } from "./cli/main.ts";
+import { processIo } from "./cli/process_io.ts";
+
+run(process.argv.slice(2), processIo()).then((code) => {
+  process.exitCode = code;
+});

@@ -20,6 +20,7 @@ import {
   entryPoints,
   nodeManifest,
   npmFields,
+  programs,
   root,
 } from "./manifest.ts";
 
@@ -33,7 +34,7 @@ interface Dnt {
 
 /** Options of dnt's `build()`. */
 interface BuildOptions {
-  entryPoints: { name: string; path: string }[];
+  entryPoints: { kind?: "bin"; name: string; path: string }[];
   outDir: string;
   /** Globals to replace; the sources need none. */
   shims: Record<string, never>;
@@ -67,6 +68,11 @@ export function dntConditions({ source }: EntryPoint): Conditions {
   };
 }
 
+/** Where dnt puts a program. */
+export function dntProgram({ source }: EntryPoint): string {
+  return source.replace(/^\.\//, "esm/").replace(/\.ts$/, ".js");
+}
+
 /** The fields of package.json that hold for both builds. */
 export function dntManifest(): Record<string, unknown> {
   const {
@@ -75,7 +81,7 @@ export function dntManifest(): Record<string, unknown> {
     files: _files,
     ...fields
   } = nodeManifest();
-  return { ...fields, ...npmFields(denoManifest(), dntConditions) };
+  return { ...fields, ...npmFields(denoManifest(), dntConditions, dntProgram) };
 }
 
 async function loadDnt(): Promise<Dnt> {
@@ -102,10 +108,14 @@ async function buildWithDnt(): Promise<void> {
     await writeFile(importMap, JSON.stringify({ imports: Object.fromEntries(imports) }));
     await rm(outDir, { recursive: true, force: true });
     await build({
-      entryPoints: entryPoints().map(({ key, source }) => ({
-        name: key,
-        path: join(root, source),
-      })),
+      entryPoints: [
+        ...entryPoints().map(({ key, source }) => ({ name: key, path: join(root, source) })),
+        ...programs().map(({ command, source }) => ({
+          kind: "bin" as const,
+          name: command,
+          path: join(root, source),
+        })),
+      ],
       outDir,
       shims: {},
       typeCheck: "both",

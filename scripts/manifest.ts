@@ -1,6 +1,6 @@
 /**
- * Keeps package.json and package-lock.json in step with deno.json, where the name, the version and the entry points
- * stand: `deno run -A scripts/manifest.ts` writes them, with `--check` it fails when they differ.
+ * Keeps package.json, package-lock.json and src/cli/version.ts in step with deno.json, where the name, the version and
+ * the entry points stand: `deno run -A scripts/manifest.ts` writes them, with `--check` it fails when they differ.
  *
  * @module
  */
@@ -39,6 +39,15 @@ export interface EntryPoint {
   readonly name: string;
 }
 
+/** Exports of deno.json that are programs, which run when they are imported: npm has them as commands. */
+const COMMANDS: Readonly<Record<string, string>> = { "./cli": "socketio-pg" };
+
+/** A program of the package. */
+export interface Program extends EntryPoint {
+  /** What it is called in a shell. */
+  readonly command: string;
+}
+
 /** The two builds of an entry point, without `.js` and `.d.ts`, or `.cjs` and `.d.cts`. */
 export type Conditions = Readonly<
   Record<"import" | "require", {
@@ -57,13 +66,30 @@ export function nodeManifest(): NodeManifest {
   return readJson("package.json") as NodeManifest;
 }
 
-/** The entry points that deno.json names. */
-export function entryPoints({ exports }: DenoManifest = denoManifest()): EntryPoint[] {
+/** The entry points that deno.json names, and that can be imported. */
+export function entryPoints(manifest: DenoManifest = denoManifest()): EntryPoint[] {
+  return exported(manifest).filter(({ key }) => !Object.hasOwn(COMMANDS, key));
+}
+
+/** The programs that deno.json names. */
+export function programs(manifest: DenoManifest = denoManifest()): Program[] {
+  return exported(manifest).flatMap((entry) => {
+    const command = Object.hasOwn(COMMANDS, entry.key) ? COMMANDS[entry.key] : undefined;
+    return command === undefined ? [] : [{ ...entry, command }];
+  });
+}
+
+function exported({ exports }: DenoManifest): EntryPoint[] {
   return Object.entries(exports).map(([key, source]) => ({
     key,
     source,
     name: source.replace(/^.*\//, "").replace(/\.ts$/, ""),
   }));
+}
+
+/** Where tsup puts a program: a module, as nobody requires it. */
+export function tsupProgram({ name }: EntryPoint): string {
+  return `dist/${name}.js`;
 }
 
 /** Where tsup puts an entry point. */
@@ -78,6 +104,7 @@ export function tsupConditions({ name }: EntryPoint): Conditions {
 export function npmFields(
   manifest: DenoManifest = denoManifest(),
   conditions: (entry: EntryPoint) => Conditions = tsupConditions,
+  program: (entry: EntryPoint) => string = tsupProgram,
 ): Record<string, unknown> {
   const entries = entryPoints(manifest);
   const main = entries.find(({ key }) => key === ".");
@@ -94,6 +121,7 @@ export function npmFields(
       ...Object.fromEntries(entries.map((entry) => [entry.key, conditions(entry)])),
       "./package.json": "./package.json",
     },
+    bin: Object.fromEntries(programs(manifest).map((each) => [each.command, program(each)])),
   };
 }
 
@@ -102,19 +130,33 @@ function derived(): Map<string, unknown> {
   const fields = npmFields();
   const files = new Map<string, unknown>([["package.json", { ...nodeManifest(), ...fields }]]);
   if (existsSync(`${root}/package-lock.json`)) {
-    const { name, version, license } = fields;
+    const { name, version, license, bin } = fields;
     const lock = readJson("package-lock.json") as { packages: Record<string, object> };
-    const packages = { ...lock.packages, "": { ...lock.packages[""], name, version, license } };
+    const packages = {
+      ...lock.packages,
+      "": { ...lock.packages[""], name, version, license, bin },
+    };
     files.set("package-lock.json", { ...lock, name, version, packages });
   }
   return files;
 }
 
+/** The module that knows the version. */
+const VERSION_MODULE = "src/cli/version.ts";
+
+function versionModule(): string {
+  return `/** The version of the package. Made by scripts/manifest.ts out of deno.json. */
+export const VERSION = ${JSON.stringify(denoManifest().version)};
+`;
+}
+
 /** The names of the files that differ from what deno.json says. */
 export function staleManifests(): string[] {
-  return [...derived()]
+  const stale = [...derived()]
     .filter(([file, value]) => !isDeepStrictEqual(readJson(file), value))
     .map(([file]) => file);
+  const module = readFileSync(`${root}/${VERSION_MODULE}`, "utf8");
+  return module === versionModule() ? stale : [...stale, VERSION_MODULE];
 }
 
 function readJson(file: string): unknown {
@@ -131,7 +173,9 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   } else {
     const files = derived();
     for (const file of stale) {
-      writeFileSync(`${root}/${file}`, JSON.stringify(files.get(file), null, 2) + "\n");
+      const value = files.get(file);
+      const text = value === undefined ? versionModule() : JSON.stringify(value, null, 2) + "\n";
+      writeFileSync(`${root}/${file}`, text);
       console.log(`wrote ${file}`);
     }
   }

@@ -34,6 +34,10 @@ export const COMMON_OPTIONS = {
 /** Options of commands that connect. */
 export const CONNECTION_OPTIONS = {
   uri: { type: "string" },
+} as const satisfies OptionKinds;
+
+/** The option of commands that say nothing by themselves. */
+export const VERBOSE_OPTION = {
   verbose: { type: "boolean", short: "v" },
 } as const satisfies OptionKinds;
 
@@ -47,8 +51,10 @@ export const PROTOCOL_OPTIONS = {
 export const CONNECTION_HELP =
   `  --uri URI           the database: postgresql://user:password@host/database.
                       Without it DATABASE_URL, then PGHOST, PGUSER, PGPASSWORD …
-  -v, --verbose       say what was done
   -h, --help          this text`;
+
+/** The same of that option. */
+export const VERBOSE_HELP = `  -v, --verbose       say what was done`;
 
 /** What the help of commands that speak the protocol says of that. */
 export const PROTOCOL_HELP =

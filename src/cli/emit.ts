@@ -13,6 +13,8 @@ import {
   PROTOCOL_HELP,
   PROTOCOL_OPTIONS,
   secretOf,
+  VERBOSE_HELP,
+  VERBOSE_OPTION,
 } from "./command.ts";
 import { openSession, settingsOf } from "./database.ts";
 import type { CliIo } from "./io.ts";
@@ -45,6 +47,7 @@ Options:
   --json              every ARGUMENT has to be JSON
   --encrypt           as the option of the servers; needs a secret
 ${PROTOCOL_HELP}
+${VERBOSE_HELP}
 ${CONNECTION_HELP}
 `;
 
@@ -63,6 +66,7 @@ export const emit: Command = {
     json: { type: "boolean" },
     encrypt: { type: "boolean" },
     ...PROTOCOL_OPTIONS,
+    ...VERBOSE_OPTION,
     ...CONNECTION_OPTIONS,
   },
   async run(given, io) {

@@ -2,7 +2,14 @@
  * `install-sql`: the functions of SQL.
  */
 import { installSql, SQL_VERSION, sqlText } from "../sql.ts";
-import { type Command, CONNECTION_HELP, CONNECTION_OPTIONS, noMoreThan } from "./command.ts";
+import {
+  type Command,
+  CONNECTION_HELP,
+  CONNECTION_OPTIONS,
+  noMoreThan,
+  VERBOSE_HELP,
+  VERBOSE_OPTION,
+} from "./command.ts";
 import { openSession, settingsOf } from "./database.ts";
 
 const HELP = `Installs the functions that emit from SQL into the schema "socketio".
@@ -19,6 +26,7 @@ later version are left as they are. The role needs CREATE on the database.
 
 Options:
   --print             print the SQL, for migrations; connects to nothing
+${VERBOSE_HELP}
 ${CONNECTION_HELP}
 `;
 
@@ -27,7 +35,7 @@ export const installSqlCommand: Command = {
   name: "install-sql",
   summary: "install the functions that emit from SQL, or print them",
   help: HELP,
-  options: { print: { type: "boolean" }, ...CONNECTION_OPTIONS },
+  options: { print: { type: "boolean" }, ...VERBOSE_OPTION, ...CONNECTION_OPTIONS },
   async run(given, io) {
     noMoreThan(0, given, "install-sql");
     if (given.has("print")) return io.out.write(sqlText());

@@ -11,15 +11,20 @@ function readJson(file: string): { compilerOptions: Record<string, unknown> } {
   return JSON.parse(readFileSync(join(root, file), "utf8"));
 }
 
-test("package.json and package-lock.json have the name, version and entry points of deno.json", () => {
+test("what follows from deno.json has its name, version, entry points and programs", () => {
   assert.deepEqual(staleManifests(), []);
 });
 
-test("both builders export what deno.json exports, and package.json", () => {
-  const expected = [...Object.keys(denoManifest().exports), "./package.json"];
+test("both builders export what deno.json exports and can be imported, and package.json", () => {
+  const expected = Object.keys(denoManifest().exports).filter((key) => key !== "./cli");
   for (const { exports } of [nodeManifest(), dntManifest()]) {
-    assert.deepEqual(Object.keys(exports as object), expected);
+    assert.deepEqual(Object.keys(exports as object), [...expected, "./package.json"]);
   }
+});
+
+test("both builders have the program as a command", () => {
+  assert.deepEqual(nodeManifest()["bin"], { "socketio-pg": "dist/cli.js" });
+  assert.deepEqual(dntManifest()["bin"], { "socketio-pg": "esm/src/cli.js" });
 });
 
 test("a resolver is offered declarations first, and code of the same format", () => {

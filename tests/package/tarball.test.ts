@@ -7,7 +7,14 @@ import { test, type TestContext } from "node:test";
 import { build, type BuildOptions, type Metafile } from "esbuild";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
-import { denoManifest, entryPoints, root, tsupConditions } from "../../scripts/manifest.ts";
+import {
+  denoManifest,
+  entryPoints,
+  programs,
+  root,
+  tsupConditions,
+  tsupProgram,
+} from "../../scripts/manifest.ts";
 import { installPackage, packPackage, run, temporaryFolder } from "../../scripts/package_suite.ts";
 
 const { tarball, files, size, unpackedSize } = await packPackage();
@@ -26,6 +33,9 @@ test("the package holds the build, four texts and nothing else", (t: TestContext
         assert.ok(built.delete(posix.normalize(file)), `${file} is missing`);
       }
     }
+  }
+  for (const file of programs().map(tsupProgram)) {
+    for (const each of [file, `${file}.map`]) assert.ok(built.delete(each), `${each} is missing`);
   }
   for (const file of built) {
     assert.match(file, /^dist\/\w+-\w{8}\.(js|cjs|js\.map|cjs\.map|d\.ts|d\.cts)$/);
@@ -51,6 +61,7 @@ test("every built file is used by an entry point", async () => {
       await visit(posix.normalize(code));
     }
   }
+  for (const program of programs()) await visit(tsupProgram(program));
   assert.deepEqual([...used].sort(), files.filter((file) => file.startsWith("dist/")).sort());
 });
 
@@ -65,7 +76,7 @@ test("the types are right for every module system that knows `exports`", async (
   const { stdout } = await run("node", [cli, tarball, "--profile", "node16", "-f", "json"], dir);
   const { analysis: { entrypoints } } = JSON.parse(stdout);
   assert.deepEqual(Object.keys(entrypoints), [
-    ...Object.keys(denoManifest().exports),
+    ...entryPoints().map(({ key }) => key),
     "./package.json",
   ]);
 });
@@ -82,7 +93,7 @@ test("source maps hold every source that code comes from, as it is", async () =>
   }
   const { outputs } = await bundle({
     absWorkingDir: root,
-    entryPoints: entryPoints().map(({ source }) => source),
+    entryPoints: [...entryPoints(), ...programs()].map(({ source }) => source),
     packages: "external",
   });
   const expected = Object.values(outputs).flatMap(({ inputs }) =>
@@ -91,6 +102,14 @@ test("source maps hold every source that code comes from, as it is", async () =>
     )
   );
   assert.deepEqual([...sources].sort(), [...new Set(expected)].sort());
+});
+
+test("the command runs", async () => {
+  const npx = (...args: string[]) => run("npx", ["--no-install", "socketio-pg", ...args], dir);
+  assert.match((await npx("--help")).stdout, /^Socket\.IO over PostgreSQL, from a shell\.\n/);
+  assert.equal((await npx("--version")).stdout, `${denoManifest().version}\n`);
+  assert.match((await npx("install-sql", "--print")).stdout, /create schema socketio/);
+  await assert.rejects(npx("emit"), /ended with 2\n.*without the name of an event/s);
 });
 
 for (const extension of ["js", "cjs"]) {

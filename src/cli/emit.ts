@@ -2,7 +2,6 @@
  * `emit`: one event, from a shell.
  */
 import { Emitter } from "../emitter.ts";
-import { messageOf } from "../errors.ts";
 import { echo, type Given, UsageError } from "./arguments.ts";
 import {
   type Command,
@@ -130,6 +129,7 @@ function parsed(text: string, isRequired: boolean): unknown {
     return JSON.parse(text);
   } catch (cause) {
     if (!isRequired) return text;
-    throw new UsageError(`Cannot take "${echo(text)}" as JSON: ${messageOf(cause)}`, { cause });
+    // What the parser says repeats what it was given.
+    throw new UsageError(`Cannot take "${echo(text)}" as JSON`, { cause });
   }
 }

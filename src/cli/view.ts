@@ -49,7 +49,7 @@ export function ratesAsText(report: RatesReport, { width }: Look): string {
   const { messages, bytes, perSecond, bytesPerSecond, shown } = report;
   const only = shown < messages ? ` (${shown} shown)` : "";
   return cut(
-    `${perSecond.toFixed(1)} messages/s, ${size(bytesPerSecond)}/s; ${messages} messages${only}, ${
+    `${perSecond.toFixed(1)} messages/s, ${size(bytesPerSecond)}/s; ${counted(messages)}${only}, ${
       size(bytes)
     }${troubles(report)}`,
     width,
@@ -59,7 +59,7 @@ export function ratesAsText(report: RatesReport, { width }: Look): string {
 /** What there was, at the end. */
 export function summaryAsText(report: RatesReport, look: Look): string {
   const channels = Object.entries(report.channels).map(([channel, { messages, bytes }]) =>
-    `${cut(`  ${safe(channel)}: ${messages} messages, ${size(bytes)}`, look.width)}\n`
+    `${cut(`  ${safe(channel)}: ${counted(messages)}, ${size(bytes)}`, look.width)}\n`
   );
   return `In ${report.seconds.toFixed(1)} s: ${ratesAsText(report, look)}\n${channels.join("")}`;
 }
@@ -126,6 +126,10 @@ function clock(at: Date): string {
   const two = (number: number) => String(number).padStart(2, "0");
   const ms = String(at.getMilliseconds()).padStart(3, "0");
   return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}.${ms}`;
+}
+
+function counted(messages: number): string {
+  return `${messages} message${messages === 1 ? "" : "s"}`;
 }
 
 function size(bytes: number): string {

@@ -1,0 +1,56 @@
+/** The examples of docs/cli.md and of `--help` are commands that work. */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { COMMON_OPTIONS } from "../../src/cli/command.ts";
+import { readArguments } from "../../src/cli/arguments.ts";
+import { COMMANDS, HELP } from "../../src/cli/main.ts";
+import { databaseUri } from "../support/database.ts";
+import { createDatabase } from "../support/sql.ts";
+import { test } from "../support/test.ts";
+import { runHere } from "./command_line.ts";
+
+const PAGE = readFileSync(new URL("../../docs/cli.md", import.meta.url), "utf8");
+
+/** The commands of a text, as a shell understands them, without what comes before and after a pipe. */
+function commandsIn(text: string): string[][] {
+  const lines = [...text.matchAll(/^ *(?:[^ ].* \| )?(socketio-pg [a-z][^\n]*)$/gm)]
+    .map(([, line = ""]) => line.replace(/ {3,}[^'"]*$/, "").replace(/ (\| (jq|psql)|>).*$/, ""))
+    // These stand for something.
+    .filter((line) => !/[A-Z]{4}|…/.test(line) && !line.includes("[options]"));
+  return lines.map((line) => {
+    const script = line.replace(/^socketio-pg/, "printf '%s\\0'");
+    return execFileSync("sh", ["-c", script], { encoding: "utf8" }).split("\0").slice(0, -1);
+  });
+}
+
+test("every example runs", async (scope) => {
+  const { uri } = await createDatabase(scope, await databaseUri());
+  const texts = [PAGE, HELP, ...COMMANDS.map(({ help }) => help)];
+  const examples = texts.flatMap(commandsIn);
+  assert.ok(examples.length > 40, `there are ${examples.length}`);
+  for (const [name = "", ...args] of examples) {
+    const command = COMMANDS.find((each) => each.name === name);
+    assert.ok(command, name);
+    // Those that need somebody who emits are only read.
+    if (name === "monitor" || args.includes("--help")) {
+      readArguments(name, args, { ...command.options, ...COMMON_OPTIONS });
+      continue;
+    }
+    const isToConnect = name !== "trigger";
+    const own = args.includes("--uri") ? args.slice(0, args.indexOf("--uri")) : args;
+    const at = own.includes("--") ? own.indexOf("--") : own.length;
+    const all = isToConnect ? [...own.slice(0, at), "--uri", uri, ...own.slice(at)] : own;
+    const { code, err } = await runHere([name, ...all], { input: "x\n" });
+    assert.deepEqual([code, err], [0, ""], `${name} ${args.join(" ")}`);
+  }
+});
+
+test("the page shows what a trigger looks like, and how lines look", async () => {
+  const [first] = commandsIn(PAGE).filter(([name]) => name === "trigger");
+  const { out } = await runHere(first ?? []);
+  assert.ok(PAGE.includes(`\`\`\`sql\n${out}\`\`\``), out);
+  const lines = readFileSync(new URL("./view.test.ts", import.meta.url), "utf8");
+  const [, shown = ""] = /```text\n(.*?)```/s.exec(PAGE) ?? [];
+  assert.ok(shown.length > 100 && lines.includes(`\`${shown}\``), "tests/cli/view.test.ts");
+});

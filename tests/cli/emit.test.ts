@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { createCluster } from "../support/cluster.ts";
 import { databaseUri } from "../support/database.ts";
+import { listenTo } from "../support/sql.ts";
 import { test } from "../support/test.ts";
+import { until } from "../support/wait.ts";
 import { execute, runHere } from "./command_line.ts";
 
 const SILENT = { code: 0, out: "", err: "" };
@@ -32,12 +34,18 @@ test("rooms, exceptions and the environment", async (scope) => {
 test("a namespace, flags and what is said of it", async (scope) => {
   const cluster = await createCluster(scope, { size: 2, namespace: "/chat" });
   const { uri, prefix } = cluster;
+  const heard = await listenTo(scope, uri, [`${prefix}:/chat`]);
   const args = ["emit", "tick", "1", "--nsp", "chat", "--volatile", "-v"];
   const { code, out, err } = await runHere([...args, "--uri", uri, "--prefix", prefix]);
   assert.deepEqual([code, out], [0, ""]);
   assert.match(err, /^Emitted "tick" to everyone in namespace "\/chat": 127\.0\.0\.1:\d+, /);
   await cluster.inbox(0).count("tick", 1);
   await cluster.inbox(1).count("tick", 1);
+  await until("the frame is here", () => heard.some(({ payload }) => /"tick"/.test(payload)));
+  assert.match(
+    heard.find(({ payload }) => /"tick"/.test(payload))?.payload ?? "",
+    /"volatile":true/,
+  );
 });
 
 test("arguments as text, and from the standard input", async (scope) => {

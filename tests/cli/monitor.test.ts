@@ -5,6 +5,7 @@ import { run } from "../../src/cli/main.ts";
 import { Emitter } from "../../src/emitter.ts";
 import { createCluster } from "../support/cluster.ts";
 import { databaseUri } from "../support/database.ts";
+import { noPgBouncer, startPgBouncer } from "../support/pgbouncer.ts";
 import { connectSql, createDatabase } from "../support/sql.ts";
 import { createSqlCluster } from "../support/sql_functions.ts";
 import { test } from "../support/test.ts";
@@ -196,6 +197,13 @@ test("a database that cannot be reached ends it, without the password", async (s
   const { code: here } = await runHere(["monitor", "--uri", uri]);
   assert.equal(here, 1);
 });
+
+test("behind a pooler in transaction mode it would hear nothing, and says so", async (scope) => {
+  const uri = await startPgBouncer(scope, await databaseUri(), "transaction");
+  const { code, err } = await runHere(["monitor", "--uri", uri]);
+  assert.equal(code, 1);
+  assert.match(err, /^socketio-pg: Cannot listen as .*a pooler in transaction mode/);
+}, { skip: noPgBouncer });
 
 test("a terminal of some width, its rates and its last words", async (scope) => {
   const cluster = await createCluster(scope, { size: 2 });

@@ -17,6 +17,7 @@ const MISUSES: readonly [args: string[], sentence: RegExp][] = [
   [["--uri", "x", "emit"], /Cannot read --uri there as the command comes first/],
   [["emit"], /Cannot emit without the name of an event/],
   [["emit", "a", "--rom", "b"], /Cannot read --rom as "emit" has no such option: it has --to,/],
+  [["emit", "a", "--secret", "x"], /Cannot take a secret from the command line as every user/],
   [["emit", "a", "--to"], /Cannot read --to without a value/],
   [["emit", "a", "--to", "--nsp"], /Cannot read --to as what follows looks like an option/],
   [["emit", "a", "--volatile=yes"], /Cannot read --volatile with a value as it takes none/],

@@ -219,11 +219,6 @@ export class Ledger {
       if (n > (pair.latest?.n ?? -1)) pair.latest = entry;
       this.#arrived(receiver.uid, uid, entry.at, entry.receivedAt);
     }
-    // A process that was killed may have said what it had no time to tell of.
-    const sender = this.#processes.get(uid);
-    if (sender?.end !== undefined && !sender.sent.has(n) && n > sender.last) {
-      sender.sent.set(n, { at: entry.at, target });
-    }
   }
 
   /** Everything up to a message that has come. */
@@ -265,6 +260,12 @@ export class Ledger {
     last: number,
     at: number,
   ): void {
+    if (sender.end !== undefined) {
+      // A process that was killed may have said what it had no time to tell of.
+      for (const { n, at, target } of entries) {
+        if (n > sender.last && !sender.sent.has(n)) sender.sent.set(n, { at, target });
+      }
+    }
     const had = new Set(entries.map(({ n }) => n));
     const sent = [];
     for (let n = pair.examined + 1; n <= last; n++) {

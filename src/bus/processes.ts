@@ -79,6 +79,7 @@ export class Processes {
   receive(channel: string, frame: Frame): void {
     const { kind, sequence, isRepeat } = frame;
     const sender = this.#senderOf(frame.uid);
+    sender.heardAt = performance.now();
     if (isRepeat) {
       // An answer that is on its way is not asked for again at once, nor given up.
       for (const { asked } of sender.waits) {
@@ -108,8 +109,11 @@ export class Processes {
    */
   interrupted(isAcquainted: boolean): void {
     if (isAcquainted) this.#newcomersUntil = Infinity;
+    const since = performance.now() - this.#replayWindow;
     for (const sender of this.#senders.values()) {
-      if (this.#events.isMember(sender.uid)) sender.interrupted();
+      // One that was gone for a moment may be there again before that is known.
+      const isBack = sender.lastWords === undefined && sender.heardAt > since;
+      if (isBack || this.#events.isMember(sender.uid)) sender.interrupted();
     }
     this.#settleClosing();
   }

@@ -88,6 +88,8 @@ export class Sender {
   lastWords: number | undefined;
   /** The last question that it began, by its id. */
   lastAsk = 0;
+  /** When it was last heard, as `performance.now()` says it. */
+  heardAt = -Infinity;
   #nextWait: () => number;
 
   /** @param nextWait Makes the id of a wait. */

@@ -7,7 +7,7 @@ import { test } from "../support/test.ts";
 
 const UID = "1111111111111111";
 
-function setUp() {
+function setUp(isMember = true) {
   const delivered: number[] = [];
   const asked: Omit<Ask, "hasRoomChannels">[] = [];
   const gaps: (number | undefined)[] = [];
@@ -16,7 +16,7 @@ function setUp() {
       if (kind === "b") processes.gone(uid);
       else if (kind === "r") delivered.push(sequence);
     },
-    isMember: () => true,
+    isMember: () => isMember,
     asked: () => {},
     ask: (_uid, ask) => asked.push(ask),
     gap: (_uid, missed) => gaps.push(missed),
@@ -148,6 +148,26 @@ test("who is heard for the first time after an outage is asked for the time befo
   later.comes(50);
   assert.deepEqual(later.delivered, []);
   assert.equal(later.asked[0]?.after, 0);
+});
+
+test("who counts as gone and was heard of late is asked, too, and not missed when it does not answer", () => {
+  const { processes, delivered, asked, gaps, comes, again, ends } = setUp(false);
+  comes(1);
+  outage(processes);
+  assert.equal(asked.length, 1);
+  comes(3);
+  assert.deepEqual(delivered, [1]);
+  again(2);
+  ends(4, asked[0]!);
+  assert.deepEqual(delivered, [1, 2, 3]);
+  outage(processes);
+  processes.sweep();
+  assert.deepEqual(gaps, []);
+  const left = setUp(false);
+  left.comes(1);
+  left.comes(2, { kind: "b" });
+  outage(left.processes);
+  assert.deepEqual(left.asked, []);
 });
 
 test("who leaves right after the last thing that was heard of it was not missed", () => {

@@ -23,8 +23,15 @@ const COUNTS = ["sent", "lost", "doubled", "reordered"] as const;
 const TIMES = ["notice", "recover"] as const;
 /** What is in other columns under another name, or always zero where the history is right. */
 const ELSEWHERE = ["longest outage", "altered", "reported"];
-/** Figures that are no times; all others are, in milliseconds. */
+/** Figures that are summed over the runs of a row; of others the worst counts. */
 const NUMBERS = ["kills", "cut", "cuts", "attempts", "disconnects", "resent", "node-down"];
+/** Figures in milliseconds. */
+const MILLISECONDS = [
+  ["buffer empty", "links", "downtime", "recovered", "away", "ms", "milliseconds", "back", "local"],
+  ["close", "exit", "blocked", "filled", "ejected", "noticed", "outage", "first", "all", "took"],
+  ["refused", "statementTimeout", "requestsTimeout", "request fails after", "slowest request"],
+  ["last one back", "caught up", "longest close", "arrive", "repair"],
+].flat();
 const NOT_MEASURED = "not measured";
 /** Where one runtime of several has no figure. */
 const NONE = "–";
@@ -94,7 +101,7 @@ function cells(measured: readonly (Map<string, number> | undefined)[]): string[]
   for (const name of [...TIMES, ...COUNTS, ...ELSEWHERE]) names.delete(name);
   const more = [...names].map((name) => {
     const text = joined(measured.map((figures) => rounded(figures?.get(name))));
-    return `${name} ${text}${NUMBERS.includes(name) ? "" : " ms"}`;
+    return `${name} ${text}${MILLISECONDS.includes(name) ? " ms" : ""}`;
   });
   return [...own, more.join(", ")];
 }

@@ -237,4 +237,10 @@ export const ROWS: readonly Row[] = [
     promise: "own clients are served, and the rest is said later",
     shownBy: "faults/start",
   },
+  {
+    row: 41,
+    fault: "rooms come and go, and pass the bound of channels, while everybody talks",
+    promise: "who is in a room gets all that is said in it, once and in order",
+    shownBy: "faults/rooms",
+  },
 ];

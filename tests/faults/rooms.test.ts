@@ -118,7 +118,7 @@ test(
     );
     clearInterval(talking);
     const { received, promised } = await rooms.check();
-    record(37, {
+    record(41, {
       test: "told of joins",
       emitted: rooms.counts.reduce((a, b) => a + b),
       received,
@@ -149,7 +149,7 @@ test(
     const { received, promised } = await rooms.check();
     const took = performance.now() - since;
     const { repaired } = cluster.adapter(1).stats().received;
-    record(37, { test: "socketsJoin", rooms: 300, received, promised, repaired, took });
+    record(41, { test: "socketsJoin", rooms: 300, received, promised, repaired, took });
     assert.equal(received, promised);
     // Each waits for one answer of the emitter, and for nothing else.
     assert.ok(took < 15_000, `${took} ms`);
@@ -197,7 +197,7 @@ test("crossing the bound of room channels up and down loses nothing", async (t) 
   }
   clearInterval(talking);
   const { received, promised } = await rooms.check();
-  record(37, { test: "maxRoomChannels 5", rounds: 12, received, promised, most, least });
+  record(41, { test: "maxRoomChannels 5", rounds: 12, received, promised, most, least });
   assert.ok(most <= 3 + 5 && least < most, `${least} to ${most} channels`);
 }, LONG);
 

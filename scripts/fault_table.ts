@@ -27,7 +27,7 @@ const ELSEWHERE = ["longest outage", "altered", "reported"];
 const NUMBERS = ["kills", "cut", "cuts", "attempts", "disconnects", "resent", "node-down"];
 /** Figures in milliseconds. */
 const MILLISECONDS = [
-  ["buffer empty", "links", "downtime", "recovered", "away", "ms", "milliseconds", "back", "local"],
+  ["buffer empty", "downtime", "recovered", "away", "ms", "milliseconds", "back", "local"],
   ["close", "exit", "blocked", "filled", "ejected", "noticed", "outage", "first", "all", "took"],
   ["refused", "statementTimeout", "requestsTimeout", "request fails after", "slowest request"],
   ["last one back", "caught up", "longest close", "arrive", "repair"],

@@ -17,6 +17,9 @@ import { Member, type Program } from "./member.ts";
 import type { Report, Sample } from "./protocol.ts";
 import { Recovery } from "./recovery.ts";
 
+/** For how long after a fault a process may still be without a connection, and closes without waiting for one. */
+const AFTERMATH_MS = 5_000;
+
 /** Between two faults. */
 const FAULT_MS = [3_000, 15_000] as const;
 const SAMPLE_MS = 10_000;
@@ -233,7 +236,8 @@ export class Soak {
     const words = `${where}: ${name}${detail && `, ${detail}`}`;
     this.#note(words);
     this.faults.push(`${this.#time(Date.now())} ${words}`);
-    const hadTrouble = this.#databaseFault !== undefined || !this.recovery.isComplete;
+    const hadTrouble = this.#databaseFault !== undefined || !this.recovery.isComplete ||
+      Date.now() - this.#lastFaultAt < AFTERMATH_MS;
     try {
       await run({
         proxy: slot.proxy,

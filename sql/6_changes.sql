@@ -10,6 +10,7 @@ declare
   closing integer;
   name text;
 begin
+  if template is null then return null; end if;
   loop
     opening := strpos(rest, '{');
     if opening = 0 then return filled || rest; end if;
@@ -150,7 +151,9 @@ language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 declare
   key text[] := array(
-    select attname::text from pg_index join pg_attribute on attrelid = indrelid and attnum = any (indkey)
+    select attname::text from pg_index join pg_attribute on attrelid = indrelid
+      -- Not those that are only included.
+      and attnum = any ((indkey::smallint[])[0:indnkeyatts - 1])
     where indrelid = of_table and indisprimary order by array_position(indkey::smallint[], attnum)
   );
 begin

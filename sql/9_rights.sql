@@ -8,7 +8,7 @@ begin
     where pronamespace = 'socketio'::pg_catalog.regnamespace
       and pg_catalog.pg_has_role(proowner, 'USAGE')
   loop
-    execute pg_catalog.format('revoke all on function %s from public', own::pg_catalog.regprocedure);
+    execute pg_catalog.format('revoke all on routine %s from public', own::pg_catalog.regprocedure);
   end loop;
 end
 $$;

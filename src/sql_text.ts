@@ -518,6 +518,7 @@ declare
   closing integer;
   name text;
 begin
+  if template is null then return null; end if;
   loop
     opening := strpos(rest, '{');
     if opening = 0 then return filled || rest; end if;
@@ -658,7 +659,9 @@ language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 declare
   key text[] := array(
-    select attname::text from pg_index join pg_attribute on attrelid = indrelid and attnum = any (indkey)
+    select attname::text from pg_index join pg_attribute on attrelid = indrelid
+      -- Not those that are only included.
+      and attnum = any ((indkey::smallint[])[0:indnkeyatts - 1])
     where indrelid = of_table and indisprimary order by array_position(indkey::smallint[], attnum)
   );
 begin
@@ -830,7 +833,7 @@ begin
     where pronamespace = 'socketio'::pg_catalog.regnamespace
       and pg_catalog.pg_has_role(proowner, 'USAGE')
   loop
-    execute pg_catalog.format('revoke all on function %s from public', own::pg_catalog.regprocedure);
+    execute pg_catalog.format('revoke all on routine %s from public', own::pg_catalog.regprocedure);
   end loop;
 end
 $$;

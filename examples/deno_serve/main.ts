@@ -16,15 +16,18 @@ const OF_THE_CLIENT = ["BAD_REQUEST", "NOT_ENCODABLE", "PAYLOAD_TOO_LARGE"];
 
 export default {
   async fetch(request: Request): Promise<Response> {
-    const [room, event] = new URL(request.url).pathname.slice(1).split("/").map(decodeURIComponent);
-    if (request.method !== "POST" || !room || !event) {
-      return new Response("POST /room/event", { status: 404 });
-    }
     if (!TOKEN || request.headers.get("authorization") !== `Bearer ${TOKEN}`) {
       return new Response("Unauthorized", { status: 401 });
     }
+    const [room, event] = new URL(request.url).pathname.slice(1).split("/");
+    if (request.method !== "POST" || !room || !event) {
+      return new Response("POST /room/event", { status: 404 });
+    }
     try {
-      await emitter.to(room).emit(event, await request.json());
+      await emitter.to(decodeURIComponent(room)).emit(
+        decodeURIComponent(event),
+        await request.json(),
+      );
       return new Response(null, { status: 202 });
     } catch (error) {
       const code = error instanceof PgAdapterError ? error.code : "BAD_REQUEST";

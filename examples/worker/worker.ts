@@ -22,17 +22,20 @@ const OF_THE_CLIENT = ["BAD_REQUEST", "NOT_ENCODABLE", "PAYLOAD_TOO_LARGE"];
 
 export default {
   async fetch(request: Request, env: Env): Promise<Response> {
-    const [room, event] = new URL(request.url).pathname.slice(1).split("/").map(decodeURIComponent);
+    if (!env.TOKEN || request.headers.get("authorization") !== `Bearer ${env.TOKEN}`) {
+      return new Response("Unauthorized", { status: 401 });
+    }
+    const [room, event] = new URL(request.url).pathname.slice(1).split("/");
     if (request.method !== "POST" || !room || !event) {
       return new Response("POST /room/event", { status: 404 });
-    }
-    if (request.headers.get("authorization") !== `Bearer ${env.TOKEN}`) {
-      return new Response("Unauthorized", { status: 401 });
     }
     // A connection belongs to the request that opened it: one emitter for each, closed in the end.
     const emitter = new Emitter(targetOf(env), { prefix: env.PREFIX, secret: env.SECRET });
     try {
-      await emitter.to(room).emit(event, await request.json());
+      await emitter.to(decodeURIComponent(room)).emit(
+        decodeURIComponent(event),
+        await request.json(),
+      );
       return new Response(null, { status: 202 });
     } catch (error) {
       const code = error instanceof PgAdapterError ? error.code : "BAD_REQUEST";

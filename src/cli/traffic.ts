@@ -129,8 +129,9 @@ export class Traffic {
     }
   }
 
-  /** Whether a frame came before: its sender could not know whether it had been committed. */
-  #isKnown({ uid, sequence, isResent }: Frame): boolean {
+  /** Whether a frame came before: it is said again to others, or its sender could not know whether it was committed. */
+  #isKnown({ uid, sequence, isResent, isRepeat }: Frame): boolean {
+    if (isRepeat) return true;
     const last = this.#sequences.get(uid) ?? 0;
     if (isResent && sequence <= last) return true;
     this.#sequences.delete(uid);

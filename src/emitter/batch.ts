@@ -27,7 +27,8 @@ export class Collector implements Sink {
     if (this.#isOver) {
       return this.refuse(new PgAdapterError("CLOSED", "Cannot emit as the batch is complete"));
     }
-    if (this.#bytes + bytes > this.#maxBuffer) {
+    // One message is always taken.
+    if (this.#bytes > 0 && this.#bytes + bytes > this.#maxBuffer) {
       return this.refuse(
         new PgAdapterError(
           "BUFFER_FULL",

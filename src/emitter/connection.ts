@@ -52,9 +52,11 @@ export class Connection {
       path === false ? `${host}:${port}` : path
     }, database "${database}", user "${user}"`;
     let isMade = false;
+    // For a socket of the system it asks twice each time.
+    const second = path === false ? 2 : 3;
     const attempted = () => {
       // Asked for by the driver each time that it connects.
-      if (isMade && !this.#isOpen && ++this.#attempts === 2) {
+      if (isMade && !this.#isOpen && ++this.#attempts === second) {
         setTimeout(() => this.#lose("the server closed it before it was open"), 0);
       }
       return path;

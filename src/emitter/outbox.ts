@@ -134,7 +134,6 @@ export class Outbox {
         const frames = this.#pack(entries);
         await this.#delivery.send(
           this.#sealer === undefined ? frames : await this.#sealer.sealAll(frames),
-          false,
         );
       });
     }
@@ -146,11 +145,11 @@ export class Outbox {
     const sealer = this.#sealer;
     void this.#deliver([entry], async () => {
       const frames = this.#pack([entry]);
-      if (sealer === undefined) return await this.#delivery.send(frames, false);
+      if (sealer === undefined) return await this.#delivery.send(frames);
       const before = this.#sealed;
       const sealed = sealer.sealAll(frames);
       const issued = Promise.all([sealed, before]).then(([items]) => ({
-        running: this.#delivery.send(items, true),
+        running: this.#delivery.send(items),
       }));
       this.#sealed = issued.catch(() => {});
       await (await issued).running;

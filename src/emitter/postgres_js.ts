@@ -58,12 +58,8 @@ export class TransactionDelivery implements Delivery {
     sql.unsafe(marking(this.#mark), []).then(undefined, () => {});
   }
 
-  /**
-   * Sends notifications. The statement is issued before this returns.
-   *
-   * @param isDelayed Whether it is issued later than what it sends was emitted.
-   */
-  send(items: readonly Notification[], isDelayed: boolean): PromiseLike<unknown> {
+  /** Sends notifications. The statement is issued before this returns. */
+  send(items: readonly Notification[]): PromiseLike<unknown> {
     const { text, parameters, isCommon } = statementOf(items);
     const last = `$${parameters.length + 1}::text`;
     const sent = this.#sql.unsafe(
@@ -73,7 +69,7 @@ export class TransactionDelivery implements Delivery {
     ).then((rows) => {
       if (!Array.isArray(rows) || rows.length === 0) throw ended();
     });
-    return isDelayed ? this.#unlessEnded(sent) : sent;
+    return this.#unlessEnded(sent);
   }
 
   /**

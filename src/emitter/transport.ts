@@ -38,12 +38,8 @@ export interface Delivery {
    * something is emitted, one behind the other.
    */
   readonly isTransaction?: boolean;
-  /**
-   * Sends notifications.
-   *
-   * @param isDelayed Whether it is called later than what it sends was emitted, where it is a transaction.
-   */
-  send(items: readonly Notification[], isDelayed: boolean): PromiseLike<unknown>;
+  /** Sends notifications. */
+  send(items: readonly Notification[]): PromiseLike<unknown>;
   /** Ends what was opened for it. */
   close?(): Promise<void>;
 }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { Places } from "../../src/bus/places.ts";
 import { type Heard, Traffic } from "../../src/cli/traffic.ts";
-import { outgoing, packFrames, resent } from "../../src/wire/frame.ts";
+import { outgoing, packFrames, repeated, resent } from "../../src/wire/frame.ts";
 import { encodeMessage, MessageType } from "../../src/wire/message.ts";
 import { encodeEvent } from "../../src/wire/packet.ts";
 import { test } from "../support/test.ts";
@@ -42,7 +42,7 @@ function framesOf(...events: unknown[][]): string[] {
 test("what is sent once more is shown once", () => {
   const { heard, receive } = createReader();
   const [first = "", second = ""] = framesOf(["a"], ["b"]);
-  receive(first, resent(first), resent(second));
+  receive(first, resent(first), resent(second), repeated(first), repeated(second));
   assert.deepEqual(heard.map(({ event }) => event), ["a", "b"]);
 });
 

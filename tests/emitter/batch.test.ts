@@ -124,4 +124,7 @@ test("a batch of more than maxBuffer is refused", async () => {
     refusal,
   );
   assert.equal(transport.calls.length, 0);
+  // As outside of a batch, one message is always taken.
+  await emitter.batch((batch) => void batch.emit("n", "x".repeat(20_000)));
+  assert.equal(transport.calls.length, 1);
 });

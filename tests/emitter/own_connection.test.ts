@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
-import { createServer, type Socket } from "node:net";
+import { mkdtempSync, rmSync } from "node:fs";
+import { connect, createServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
 import { Emitter, type PgAdapterError } from "../../src/emitter.ts";
 import type { Cluster } from "../support/cluster.ts";
 import { databaseUri } from "../support/database.ts";
@@ -254,4 +258,24 @@ test("it has one connection, with a name of its own, that ends with close()", as
   const unnamed = emitterTo(t, cluster);
   await unnamed.emit("hello");
   assert.ok(await connections("socketio-pg:emit") >= 1);
+});
+
+test("an emitter connects over a socket of the system", async (t) => {
+  const cluster = await twoServers(t);
+  const { hostname, port, username, pathname } = new URL(cluster.uri);
+  const folder = mkdtempSync(join(tmpdir(), "emitter-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const server = createServer((socket) => {
+    const up = connect(Number(port), hostname);
+    socket.pipe(up).pipe(socket);
+    for (const each of [socket, up]) each.on("error", () => {});
+  });
+  await new Promise<void>((resolve) => server.listen(join(folder, ".s.PGSQL.5432"), resolve));
+  t.after(() => server.close());
+  const given = { PGHOST: folder, PGUSER: username, PGDATABASE: pathname.slice(1) };
+  Object.assign(process.env, given);
+  const emitter = emitterTo(t, cluster, "postgresql://");
+  for (const name of Object.keys(given)) delete process.env[name];
+  await emitter.emit("here");
+  assert.deepEqual(await receivedBy(cluster, "here"), both([[]]));
 });

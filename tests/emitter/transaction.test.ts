@@ -4,6 +4,7 @@ import { Emitter } from "../../src/emitter.ts";
 import type { Cluster } from "../support/cluster.ts";
 import { both, receivedBy, twoSealedServers, twoServers } from "../support/emitting.ts";
 import { type Scope, test } from "../support/test.ts";
+import { within } from "../support/wait.ts";
 
 /** A pool of the application's. */
 function pool(t: Scope, uri: string, options: postgres.Options<Record<string, never>> = {}): Sql {
@@ -115,6 +116,36 @@ test("after its transaction an emitter emits nothing, whoever uses the connectio
   assert.deepEqual(await receivedBy(cluster, "in time"), both([[]]));
   assert.deepEqual(await receivedBy(cluster, "late"), both([]));
 });
+
+test("what is emitted while its transaction commits is refused, and settles", async (t) => {
+  const cluster = await twoServers(t);
+  const sql = pool(t, cluster.uri, { max: 1 });
+  const table = `slow_${crypto.randomUUID().replaceAll("-", "")}`;
+  t.after(() => sql.unsafe(`drop table ${table}; drop function ${table}()`));
+  // Its COMMIT takes a second.
+  await sql.unsafe(`
+    create table ${table} (id int);
+    create function ${table}() returns trigger language plpgsql as
+      'begin perform pg_sleep(1); return null; end';
+    create constraint trigger slow after insert on ${table} deferrable initially deferred
+      for each row execute function ${table}()`);
+  const late: Promise<void>[] = [];
+  let emitter: Emitter | undefined;
+  const committed = sql.begin(async (tx) => {
+    emitter = inside(cluster, tx);
+    await tx.unsafe(`insert into ${table} values (1)`);
+    await emitter.emit("in time");
+    setTimeout(() => late.push(emitter!.emit("late"), emitter!.emit("late")), 200);
+  });
+  await committed;
+  for (const each of late) {
+    await assert.rejects(each, { code: "CLOSED", message: /transaction has ended/ });
+  }
+  assert.equal(late.length, 2);
+  await within(5_000, "flush()", emitter!.flush());
+  assert.deepEqual(await receivedBy(cluster, "in time"), both([[]]));
+  assert.deepEqual(await receivedBy(cluster, "late"), both([]));
+}, { deadline: 20_000 });
 
 test("with a secret what is awaited is part of the transaction, and the rest is refused", async (t) => {
   const secret = "known to all servers of the cluster";

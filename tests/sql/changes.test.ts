@@ -322,3 +322,23 @@ test("a trigger that is wrong says how when it fires", async (t) => {
     );
   }
 });
+
+test("a large change goes by what its key is made of, not by what the key's index includes", async (t) => {
+  const at = await createSqlCluster(t);
+  await at.sql.unsafe(`
+    create table notes (id integer, secret text, note text, primary key (id) include (secret));
+    create trigger t after insert on notes for each row execute function socketio.emit_changes(
+      'note', '', '{"columns":["note"],"max_bytes":1000,"on_large":"key"}')`);
+  await at.sql`insert into notes values (1, 'known to nobody', repeat('x', 2000))`;
+  const [first] = await at.received("note");
+  assert.deepEqual(first, [
+    [{ op: "insert", schema: "public", table: "notes", large: true, row: { id: 1 } }],
+  ]);
+});
+
+test("a room that is null is none, and nothing waits for it", async (t) => {
+  const at = await withOrders(t, trigger(ROWS, { rooms: '["customer:{customer_id}", null]' }));
+  await at.sql`set statement_timeout = '5s'`;
+  await at.sql`insert into orders (id, customer_id) values (1, 7)`;
+  assert.equal((await at.received("order:insert"))[0]?.length, 1);
+});

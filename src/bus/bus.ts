@@ -251,7 +251,11 @@ export class Bus {
       error,
       notification: (channel, payload) => {
         this.#pulse.heard();
-        this.#inbox.receive(channel, payload, this.#places.of(channel));
+        const place = this.#places.of(channel);
+        // A plain message for a namespace or a room that was just left is for nobody here.
+        const isLeft = place === undefined && payload.startsWith("{") &&
+          channel !== this.#clusterChannel && channel !== this.#privateChannel;
+        if (!isLeft) this.#inbox.receive(channel, payload, place);
       },
       opening: (opening) => this.#inbox.processes.open(opening),
       listening: (opening, channels) => {

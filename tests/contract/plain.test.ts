@@ -220,3 +220,23 @@ test("rooms named __proto__ and constructor are rooms", async (t) => {
   await notify(`{"emit":["odd"],"to":["toString"]}`);
   assert.deepEqual(await receivers(cluster, notify, "odd"), [1, 1]);
 });
+
+test("a message for a namespace that is being closed is no error", async (t) => {
+  const cluster = await createCluster(t, { size: 1 });
+  const sql = connectSql(t, cluster.uri);
+  const name = "/leaving";
+  for (let round = 0; round < 5; round++) {
+    const nsp = cluster.io(0).of(name);
+    await cluster.io(0).fetchSockets();
+    const channel = `${cluster.prefix}:${name}`;
+    await until("it listens", () => cluster.adapter(0).stats().channels === 4);
+    const sent =
+      sql`select pg_notify(${channel}, '{"emit":["n",' || n || ']}') from generate_series(1, 500) n`
+        .execute();
+    nsp.adapter.close();
+    cluster.io(0)._nsps.delete(name);
+    await sent;
+  }
+  await cluster.settled();
+  assert.deepEqual(cluster.errors, []);
+});

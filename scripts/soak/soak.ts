@@ -17,8 +17,11 @@ import { Member, type Program } from "./member.ts";
 import type { Report, Sample } from "./protocol.ts";
 import { Recovery } from "./recovery.ts";
 
-/** For how long after a fault a process may still be without a connection, and closes without waiting for one. */
-const AFTERMATH_MS = 5_000;
+/** For how long after a fault others may still be without a connection: the time limit of an attempt, and a pause. */
+const AFTERMATH_MS = 7_000;
+
+/** What a process says that closes and has to take along what it had to say. */
+const UNFLUSHED = "PUBLISH_FAILED: Cannot flush";
 
 /** Between two faults. */
 const FAULT_MS = [3_000, 15_000] as const;
@@ -80,6 +83,8 @@ export class Soak {
   readonly #random: Random;
   readonly #start: number = Date.now();
   readonly #log: { at: number; words: string; uid?: string }[] = [];
+  /** Those who said that they could not flush. */
+  readonly #unflushed: Set<string> = new Set();
   readonly #prefix = "soak";
   readonly #latest: Map<Member, Sample> = new Map();
   #databaseFault: string | undefined;
@@ -167,6 +172,7 @@ export class Soak {
       const what = typeof detail === "object" ? JSON.stringify(detail) : detail ?? "";
       this.#log.push({ at, uid: member.uid, words: `${member.name}: ${event} ${what}` });
       if (event === "gap") this.#gap(`${member.name}: gap ${what}`);
+      if (event === "error" && String(what).startsWith(UNFLUSHED)) this.#unflushed.add(member.uid);
       if (event === "client" && !member.isLeaving) {
         this.#isBroken(`the client of ${member.name} was disconnected: ${detail}`, [member.uid]);
       }
@@ -235,7 +241,7 @@ export class Soak {
     const where = isOfAll ? "all" : member.name;
     const words = `${where}: ${name}${detail && `, ${detail}`}`;
     this.#note(words);
-    this.faults.push(`${this.#time(Date.now())} ${words}`);
+    const count = this.faults.push(`${this.#time(Date.now())} ${words}`);
     const hadTrouble = this.#databaseFault !== undefined || !this.recovery.isComplete ||
       Date.now() - this.#lastFaultAt < AFTERMATH_MS;
     try {
@@ -254,9 +260,9 @@ export class Soak {
       this.#note(`${where}: ${name} is over`);
     }
     if (of === "replaceable") {
-      // Who leaves while the database is away may have to take along what it had to say.
+      // Who leaves while the others are away cannot be asked any more once they are back.
       const isGraceful = name.includes("closed") && !hadTrouble &&
-        this.#databaseFault === undefined;
+        this.faults.length === count && !this.#unflushed.delete(member.uid);
       this.ledger.ended(member.uid, isGraceful);
     }
     this.recovery.ended(name, this.#pairs(victims));

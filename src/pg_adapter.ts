@@ -2,8 +2,9 @@
  * `pgAdapter()`: options in, what Socket.IO takes as an adapter out.
  */
 import { type AdapterNamespace, NamespaceAdapter } from "./adapter.ts";
-import { Bus, type PgAdapterStats } from "./bus/bus.ts";
+import { Bus } from "./bus/bus.ts";
 import { connectionSettings, type PostgresInstance } from "./bus/settings.ts";
+import type { PgAdapterStats } from "./bus/stats.ts";
 import { PgAdapterError } from "./errors.ts";
 import { Events, type PgAdapterEvents, type PgAdapterListener } from "./events.ts";
 import { type PgAdapterOptions, resolveOptions } from "./options.ts";

@@ -10,15 +10,17 @@ import type { ResolvedOptions } from "../options.ts";
 import { clusterChannel, namespaceChannel, privateChannel } from "../wire/channel.ts";
 import { createUid } from "../wire/frame.ts";
 import { encodeAsk } from "../wire/ask.ts";
-import { argsOf, countOf, MalformedMessage, type Message, MessageType } from "../wire/message.ts";
+import { MalformedMessage, type Message } from "../wire/message.ts";
 import { Acknowledgements } from "./acknowledgements.ts";
+import { takeAnswer } from "./answers.ts";
 import { withDeadline } from "./deadline.ts";
-import { Inbox, type InboxStats } from "./inbox.ts";
+import { HoldOff } from "./hold_off.ts";
+import { Inbox } from "./inbox.ts";
 import { Listener } from "./listener.ts";
 import { Membership } from "./membership.ts";
 import { type Place, Places } from "./places.ts";
 import { Presence } from "./presence.ts";
-import { Publisher, type PublisherStats } from "./publisher.ts";
+import { Publisher } from "./publisher.ts";
 import { Pulse } from "./pulse.ts";
 import { QueueWatch } from "./queue_watch.ts";
 import { type BusPhase, Readiness } from "./readiness.ts";
@@ -27,8 +29,7 @@ import { Requests } from "./requests.ts";
 import { RoomChannels } from "./room_channels.ts";
 import type { SessionLimits } from "./session.ts";
 import type { ConnectionSettings } from "./settings.ts";
-
-export type { BusPhase, InboxStats, PublisherStats };
+import type { PgAdapterStats } from "./stats.ts";
 
 /** What takes the messages of a namespace: an adapter. */
 export interface Route {
@@ -39,28 +40,6 @@ export interface Route {
   receive(uid: string | undefined, message: Message): void;
 }
 
-/** Counts of what a process has done, and where it stands. */
-export interface PgAdapterStats {
-  /** The id of this process in the cluster. */
-  uid: string;
-  /** Where it stands. */
-  phase: BusPhase;
-  /** The ids of the other processes. */
-  nodes: string[];
-  /** How many namespaces it has. */
-  namespaces: number;
-  /** How many channels it listens to: two of its own, and those of namespaces and rooms. */
-  channels: number;
-  /** Messages, frames, bytes and statements that were sent; messages that were dropped. */
-  published: PublisherStats;
-  /** Messages, frames and characters that were received from others; duplicates and malformed ones that were dropped. */
-  received: InboxStats;
-  /** What waits to be sent. */
-  queued: { messages: number; bytes: number };
-  /** How full the queue of notifications of the database server was when last looked at, between 0 and 1. */
-  notifyQueueUsage: number | undefined;
-}
-
 /** How long `close()` waits for a connection that is down, if something is queued. */
 const LAST_ATTEMPT_MS = 1_000;
 
@@ -69,12 +48,6 @@ const LINGER_MS = 100;
 
 /** How long a request waits for a connection that is being replaced: a blip is over by then. */
 const RECONNECT_PATIENCE_MS = 250;
-
-/** After an outage, how long what waited is held for those who are not back yet: the longest pause between attempts. */
-const HOLD_OFF_MS = 1_500;
-
-/** The same while this process cannot listen itself, as others can perhaps; longer it is never held. */
-const LONE_HOLD_OFF_MS = 5_000;
 
 /** How often the queue of notifications is looked at. */
 const QUEUE_WATCH_MS = 30_000;
@@ -107,15 +80,11 @@ export class Bus {
   readonly #readiness: Readiness;
   readonly #pulse: Pulse;
   readonly #repeats: Repeats;
+  readonly #holdOff: HoldOff;
   readonly #queueWatch: QueueWatch;
   readonly #echoMs: number;
   /** What this process sent last to everybody. */
   #lastSent: { channel: string; sequence: number } | undefined;
-  #holdOff: ReturnType<typeof setTimeout> | undefined;
-  /** When what is held is let go at the latest. */
-  #holdUntil = 0;
-  /** Whether the listening connection was lost since the publishing one was, or others were still waited for then. */
-  #wasDeaf = false;
   /** Whether both connections are up, and said hello. */
   #greeted = false;
   #patience: ReturnType<typeof setTimeout> | undefined;
@@ -201,15 +170,11 @@ export class Bus {
       sealer,
       {
         up: () => {
-          // Last words do not wait. Where only this connection was lost the others have been there all the time.
-          const isLast = this.#closing !== undefined;
-          this.#holdUntil = performance.now() + LONE_HOLD_OFF_MS;
-          if (isLast || (this.#listener.isUp && !this.#wasDeaf)) this.#release();
-          else this.#holdOffFor(LONE_HOLD_OFF_MS);
+          this.#holdOff.publisherBack(this.#listener.isUp, this.#closing !== undefined);
           this.#greet();
         },
         down: (fault, silent) => {
-          this.#wasDeaf = !this.#listener.isUp || this.#holdOff !== undefined;
+          this.#holdOff.publisherLost(this.#listener.isUp);
           this.#down(fault);
           // What silenced this connection may have silenced the other one.
           if (silent) this.#checkListener();
@@ -225,6 +190,7 @@ export class Bus {
         error,
       },
     );
+    this.#holdOff = new HoldOff(this.#publisher);
     this.#queueWatch = new QueueWatch(QUEUE_WATCH_MS, () => this.#listener.queueUsage(), error);
     this.#repeats = new Repeats(
       options.prefix,
@@ -242,10 +208,9 @@ export class Bus {
         this.#inbox.processes.resumed(opening);
       },
       down: (fault) => {
-        this.#wasDeaf = true;
         this.#inbox.processes.interrupted(this.#readiness.isAcquainted);
+        this.#holdOff.listenerLost();
         this.#down(fault);
-        if (this.#publisher.isUp && this.#publisher.isHeld) this.#holdOffFor(LONE_HOLD_OFF_MS);
       },
       failed,
       error,
@@ -425,7 +390,7 @@ export class Bus {
     clearTimeout(this.#patience);
     // What waits is sent even by an adapter that is still connecting, but a database that is away holds nobody up.
     const { isUp, isIdle } = this.#publisher;
-    this.#release();
+    this.#holdOff.release();
     this.#repeats.hurry();
     if (isUp || !isIdle || this.#readiness.isAcquainted) {
       const patience = isUp
@@ -486,7 +451,8 @@ export class Bus {
     }
     try {
       // Answers are for who asked, whose namespace may be closed by now.
-      if (uid !== undefined && this.#receiveAnswer(uid, message)) return;
+      const { requests, acknowledgements } = this;
+      if (uid !== undefined && takeAnswer(requests, acknowledgements, uid, message)) return;
       // None if it was closed meanwhile, or for a message that came on a channel of two names.
       this.#routes.get(message.nsp)?.receive(uid, message);
     } catch (fault) {
@@ -503,31 +469,6 @@ export class Bus {
     }
   }
 
-  /** Whether it is an answer. */
-  #receiveAnswer(uid: string, message: Message): boolean {
-    const { requestId = "" } = message;
-    switch (message.type) {
-      case MessageType.FETCH_SOCKETS_RESPONSE:
-      case MessageType.SERVER_SIDE_EMIT_RESPONSE:
-        this.requests.answer(
-          uid,
-          requestId,
-          typeof message.value === "string"
-            ? { ok: false, error: message.value }
-            : { ok: true, value: argsOf(message) },
-        );
-        return true;
-      case MessageType.BROADCAST_CLIENT_COUNT:
-        this.acknowledgements.clientCount(requestId, countOf(message));
-        return true;
-      case MessageType.BROADCAST_ACK:
-        this.acknowledgements.ack(requestId, argsOf(message)[0]);
-        return true;
-      default:
-        return false;
-    }
-  }
-
   /** Both connections are up: say hello. Its echo and the answers of the others are what makes it ready. */
   #greet(): void {
     if (this.#greeted || this.#closing !== undefined) return;
@@ -540,27 +481,14 @@ export class Bus {
     }
     this.#pulse.start();
     this.#queueWatch.start();
-    this.#wasDeaf = false;
-    if (this.#publisher.isHeld) this.#holdOffFor(HOLD_OFF_MS);
+    this.#holdOff.greeted();
     this.#releaseIfAllAreHeard();
-  }
-
-  #holdOffFor(ms: number): void {
-    clearTimeout(this.#holdOff);
-    const atMost = Math.max(0, this.#holdUntil - performance.now());
-    this.#holdOff = setTimeout(() => this.#release(), Math.min(ms, atMost));
-  }
-
-  #release(): void {
-    clearTimeout(this.#holdOff);
-    this.#holdOff = undefined;
-    this.#publisher.release();
   }
 
   /** What waited during an outage is for those who are back. */
   #releaseIfAllAreHeard(): void {
     if (!this.#greeted || !this.#publisher.isHeld || !this.membership.areAllHeard) return;
-    this.#release();
+    this.#holdOff.release();
   }
 
   #checkListener(): void {
@@ -602,7 +530,6 @@ export class Bus {
     else this.#pulse.stop();
     this.#queueWatch.stop();
     clearTimeout(this.#patience);
-    clearTimeout(this.#holdOff);
     this.membership.interrupted();
     this.#readiness.lost(error);
   }

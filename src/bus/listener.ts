@@ -7,7 +7,8 @@ import { frameStart } from "../wire/frame.ts";
 import { type Deferred, deferred } from "./deadline.ts";
 import { Link, type LinkEvents } from "./link.ts";
 import type { Presence } from "./presence.ts";
-import { QUEUE_FULL, type Session, type SessionLimits } from "./session.ts";
+import type { Session, SessionLimits } from "./session.ts";
+import { codeOf, QUEUE_FULL } from "./sql_state.ts";
 import type { ConnectionSettings } from "./settings.ts";
 
 /** What a listener tells. */
@@ -282,7 +283,7 @@ export class Listener {
     try {
       await session.notify(this.#probeChannel, payload);
     } catch (fault) {
-      if (!isQueueFull(fault)) throw fault;
+      if (codeOf(fault) !== QUEUE_FULL) throw fault;
       // The session before this one may have been what held it up, which PostgreSQL finds out when it is asked.
       await session.query("select pg_notification_queue_usage()");
       await session.notify(this.#probeChannel, payload);
@@ -329,10 +330,6 @@ export class Listener {
     this.#events.error(error);
     this.replace(error);
   }
-}
-
-function isQueueFull(fault: unknown): boolean {
-  return fault instanceof Error && "code" in fault && fault.code === QUEUE_FULL;
 }
 
 /** Quotes an identifier. */

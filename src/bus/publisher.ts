@@ -10,15 +10,17 @@ import { messageOf, PgAdapterError } from "../errors.ts";
 import type { Sealer } from "../runtime/sealer.ts";
 import { MAX_PAYLOAD_BYTES, type Notification, outgoing, resent } from "../wire/frame.ts";
 import { encodeMessage, maxRecordLength, type Message, MessageType } from "../wire/message.ts";
-import { MAX_NOTIFICATIONS, notifyParameters, notifyText } from "../wire/statement.ts";
-import { backoffMs } from "./backoff.ts";
+import { notifyParameters, notifyText } from "../wire/statement.ts";
+import { BatchSize } from "./batch_size.ts";
 import { deferred } from "./deadline.ts";
 import { Link, type LinkEvents } from "./link.ts";
 import { type Packed, Packer } from "./packer.ts";
 import { Queue, type Queued } from "./queue.ts";
+import { Refusals } from "./refusals.ts";
 import { type Remembered, SentFrames } from "./sent_frames.ts";
-import { QUEUE_FULL, type Session, type SessionLimits } from "./session.ts";
+import type { Session, SessionLimits } from "./session.ts";
 import type { ConnectionSettings } from "./settings.ts";
+import { codeOf, QUEUE_FULL, READ_ONLY } from "./sql_state.ts";
 
 /** About how much one statement carries: enough to be efficient, little enough to be quick. */
 const STATEMENT_BYTES = 1_000_000;
@@ -26,14 +28,6 @@ const STATEMENT_BYTES = 1_000_000;
 const PATIENCE_MS = 1_000;
 /** Stands for the number of a frame that is said again, which has its own in it. */
 const REPEAT = 0;
-/** For how long statements stay small after one that was too large. */
-const SMALL_MS = 30_000;
-/** How long it must have gone well before the next refusal is told. */
-const QUIET_MS = 10_000;
-/** After how many refusals of a queue that is full something more is tried, and then again. */
-const STUCK_AFTER = 4;
-/** PostgreSQL's code for NOTIFY on a standby: the server was demoted. */
-const READ_ONLY = "25006";
 
 /** What a publisher has done. */
 export interface PublisherStats {
@@ -91,20 +85,14 @@ export class Publisher {
   #unconfirmed: Packed[] = [];
   /** How many of them are in a statement that was sent. */
   #underWay = 0;
-  /** The most frames of a statement: fewer after one that took too long. */
-  #batchLimit = MAX_NOTIFICATIONS;
-  /** From when on there may be more again. */
-  #growAt = -Infinity;
+  readonly #refusals: Refusals;
+  readonly #batchSize: BatchSize = new BatchSize();
   #isHeld = false;
   #isBusy = false;
   #isScheduled = false;
   #hasOverflowed = false;
   /** Since when more than `maxBuffer` waits. */
   #fullSince: number | undefined;
-  #refusals = 0;
-  /** When PostgreSQL last refused something for a while. */
-  #refusedAt = -Infinity;
-  #retry: ReturnType<typeof setTimeout> | undefined;
   #isClosed = false;
 
   /** What it has done so far. */
@@ -132,6 +120,11 @@ export class Publisher {
     this.#statementTimeout = limits.statement;
     this.#sent = new SentFrames(options.replayWindow, options.replayBuffer);
     this.#events = events;
+    this.#refusals = new Refusals({
+      refused: (fault) => this.#refused(fault, "it is sent again"),
+      stuck: events.stuck,
+      again: () => this.#schedule(),
+    });
     this.#link = new Link(settings, `socketio-pg:publish:${uid}`, limits, {
       prepare: () => Promise.resolve(),
       up: (session) => {
@@ -160,7 +153,7 @@ export class Publisher {
 
   /** Whether PostgreSQL refuses to take anything at the moment. */
   get isStuck(): boolean {
-    return this.#retry !== undefined;
+    return this.#refusals.isPausing;
   }
 
   /** Whether what is said again goes out at once: it is connected, and has said what it had to say again. */
@@ -268,7 +261,7 @@ export class Publisher {
   /** Closes the connection; what is still queued is lost. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    clearTimeout(this.#retry);
+    this.#refusals.close();
     await this.#link.close();
     this.#queue.clear();
     this.#urgent = [];
@@ -313,7 +306,7 @@ export class Publisher {
 
   /** At the end of the current run of the application's code, so that a burst shares statements. */
   #schedule(): void {
-    if (this.#isScheduled || this.#isBusy || this.#retry !== undefined) return;
+    if (this.#isScheduled || this.#isBusy || this.isStuck) return;
     this.#isScheduled = true;
     queueMicrotask(() => {
       this.#isScheduled = false;
@@ -330,7 +323,7 @@ export class Publisher {
         if (session === undefined) return;
         if (this.#unconfirmed.length === 0) this.#unconfirmed = this.#pack();
         if (this.#unconfirmed.length === 0) return;
-        const size = statementSize(Math.min(this.#batchLimit, this.#unconfirmed.length));
+        const size = this.#batchSize.of(this.#unconfirmed.length);
         const batch = this.#unconfirmed.slice(0, size);
         this.#underWay = size;
         const isTaken = await this.#send(session, batch);
@@ -339,7 +332,7 @@ export class Publisher {
           if (frame.isKept) this.#sent.add(frame);
           if (!isRepeat(frame)) this.#events.confirmed(frame.channel, frame.sequence);
         }
-        this.#refusals = 0;
+        this.#refusals.taken();
         this.#underWay = 0;
         this.#unconfirmed.splice(0, batch.length);
         if (this.#unconfirmed.length === 0 && this.#urgent.length === 0) {
@@ -358,20 +351,15 @@ export class Publisher {
       await session.query(notifyText(batch.length), notifyParameters(this.#sealed(batch)));
       this.stats.statements++;
       this.stats.frames += batch.length;
-      if (performance.now() > this.#growAt) {
-        this.#batchLimit = Math.min(MAX_NOTIFICATIONS, this.#batchLimit * 2);
-      }
+      this.#batchSize.taken();
       return true;
     } catch (fault) {
       const isSlow = performance.now() - start >= this.#statementTimeout;
       // On a slow line, or where the queue has little room, smaller portions get through.
-      if (isSlow || sqlState(fault) === QUEUE_FULL) {
-        this.#batchLimit = Math.max(1, Math.floor(batch.length / 2));
-        this.#growAt = performance.now() + SMALL_MS;
-      }
+      if (isSlow || codeOf(fault) === QUEUE_FULL) this.#batchSize.tooLarge(batch.length);
       // The next session sends it again.
       if (fault instanceof PgAdapterError) return undefined;
-      if (sqlState(fault) === READ_ONLY) {
+      if (codeOf(fault) === READ_ONLY) {
         session.lose(
           new PgAdapterError(
             "STANDBY",
@@ -381,7 +369,7 @@ export class Publisher {
         );
         return undefined;
       }
-      if (this.#retryLater(session, fault)) return undefined;
+      if (this.#refusals.add(session, fault)) return undefined;
       this.#refused(fault);
       this.stats.dropped += batch.reduce((sum, { messages }) => sum + messages, 0);
       return false;
@@ -443,38 +431,12 @@ export class Publisher {
     );
   }
 
-  /** Conditions that pass: the queue of notifications is full, the lock of NOTIFY is held, the server is short of something. */
-  #retryLater(session: Session, fault: unknown): boolean {
-    const code = sqlState(fault);
-    if (!/^(40|53|54|55|57|58)/.test(code)) return false;
-    this.#refusals++;
-    const now = performance.now();
-    // What comes and goes is one outage.
-    if (now - this.#refusedAt > QUIET_MS) this.#refused(fault, "it is sent again");
-    this.#refusedAt = now;
-    if (code === QUEUE_FULL && this.#refusals % STUCK_AFTER === 0) this.#events.stuck();
-    this.#retry = setTimeout(() => {
-      // A queue that was full stays so until somebody asks how full it is: only that, and a NOTIFY that succeeds, lets
-      // PostgreSQL forget what everybody has read.
-      const ready = code === QUEUE_FULL
-        ? session.query("select pg_notification_queue_usage()").catch(() => {
-          // The statement that is sent again tells what is wrong.
-        })
-        : Promise.resolve();
-      ready.then(() => {
-        this.#retry = undefined;
-        this.#schedule();
-      });
-    }, backoffMs(this.#refusals, 0, Math.random()));
-    return true;
-  }
-
   #refused(fault: unknown, consequence = "it is dropped"): void {
     this.#events.error(
       new PgAdapterError(
         "PUBLISH_FAILED",
         `Cannot publish as PostgreSQL refused a statement: ${messageOf(fault)} (${
-          sqlState(fault)
+          codeOf(fault)
         }); ${consequence}`,
         { cause: fault },
       ),
@@ -484,15 +446,4 @@ export class Publisher {
 
 function isRepeat({ sequence }: Packed): boolean {
   return sequence === REPEAT;
-}
-
-/** How many of the frames the next statement takes: few different sizes, as each is prepared once. */
-function statementSize(frames: number): number {
-  if (frames >= MAX_NOTIFICATIONS) return MAX_NOTIFICATIONS;
-  if (frames <= 16) return frames;
-  return 2 ** Math.floor(Math.log2(frames));
-}
-
-function sqlState(fault: unknown): string {
-  return fault !== null && typeof fault === "object" && "code" in fault ? String(fault.code) : "";
 }

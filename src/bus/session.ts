@@ -8,6 +8,7 @@ import { messageOf, PgAdapterError } from "../errors.ts";
 import { withDeadline } from "./deadline.ts";
 import { type Address, type ConnectionSettings, describeTarget } from "./settings.ts";
 import { type Dial, dial, KEEP_ALIVE_MS, readTlsFiles, TlsFault } from "./socket.ts";
+import { codeOf } from "./sql_state.ts";
 
 /** More than is ever in flight: past it postgres.js queues by itself, and a queued query makes it reconnect. */
 const MAX_PIPELINE = 1_000_000;
@@ -15,9 +16,6 @@ const MAX_PIPELINE = 1_000_000;
 const KEEP_ALIVE_SECONDS = KEEP_ALIVE_MS / 1_000;
 /** How long a closing socket has to send its farewell. */
 const FAREWELL_MS = 250;
-
-/** PostgreSQL's code for a queue of notifications that is full. */
-export const QUEUE_FULL = "54000";
 
 /** What holds for a session: time limits in milliseconds, and whose it is. */
 export interface SessionLimits {
@@ -416,8 +414,4 @@ function isOfPreparing(fault: unknown): boolean {
 /** Whether the system gave up on a peer that did not answer. */
 function isSilence(fault: unknown): boolean {
   return ["ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"].includes(codeOf(fault));
-}
-
-function codeOf(fault: unknown): string {
-  return fault !== null && typeof fault === "object" && "code" in fault ? String(fault.code) : "";
 }

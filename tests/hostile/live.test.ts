@@ -14,6 +14,7 @@ import {
   createCluster,
   knowEachOther,
 } from "../support/cluster.ts";
+import { record as recordFigures } from "../support/figures.ts";
 import { heldMegabytes } from "../support/memory.ts";
 import { type Scope, test } from "../support/test.ts";
 import { next, until } from "../support/wait.ts";
@@ -238,6 +239,7 @@ test("all that is refused, three times in one go, is counted, and each kind repo
     assert.deepEqual(kinds, [...new Set(kinds)]);
     assert.ok(kinds.length > 20, kinds.join("\n"));
   }
+  recordFigures(34, { "kinds refused": payloads.length });
   for (const i of [0, 1, 2]) assert.deepEqual(new Set(cluster.inbox(i).events), new Set(["later"]));
   cluster.errors.length = 0;
 });
@@ -429,6 +431,7 @@ async function survives(
   assert.deepEqual(inherited(), before);
   // Who speaks in the name of a member can make others believe that they missed something of it: that is told.
   const errors = cluster.errors.splice(0).filter(({ message }) => !message.startsWith("a gap"));
+  recordFigures(34, { mutations: count, "MB more after them": grown });
   const codes = new Set(errors.map((error) => (error as PgAdapterError).code));
   assert.ok(codes.has("MALFORMED_MESSAGE"), [...codes].join());
   for (const code of codes) {

@@ -5,6 +5,7 @@ import type {
   Pool as NeonPool,
 } from "@neondatabase/serverless";
 import assert from "node:assert/strict";
+import { inspect } from "node:util";
 import pg from "pg";
 import postgres from "postgres";
 import { Emitter, fromPg, fromRpc, fromTag, type Notification } from "../../src/emitter.ts";
@@ -228,6 +229,48 @@ test("a refusal by HTTP says status and body, and no header", async (t) => {
   assert.deepEqual(await receivedBy(cluster, "never"), both([]));
 });
 
+test("what a function has committed was emitted, though its answer breaks off", async (t) => {
+  const cluster = await serversWithFunction(t);
+  const rest = await startPostgRest(t, cluster.uri, TOKEN);
+  const headers = { authorization: `Bearer ${TOKEN}` };
+  const emitter = emitterTo(t, cluster, fromRpc({ url: rest.url, headers, timeout: 5_000 }));
+  for (const how of ["end", "hang"] as const) {
+    rest.breakOff(how);
+    const start = performance.now();
+    await emitter.emit("done", how);
+    assert.ok(performance.now() - start < 3_000);
+  }
+  assert.deepEqual(await receivedBy(cluster, "done"), both([["end"], ["hang"]]));
+});
+
+test("errors of fromRpc() do not repeat the query of its url, which may hold a key", async (t) => {
+  const cluster = await serversWithFunction(t);
+  const rest = await startPostgRest(t, cluster.uri, TOKEN);
+  rest.answer(403, "no");
+  const reasons: [url: string, fetch: typeof fetch | undefined, RegExp][] = [
+    [
+      rest.url,
+      undefined,
+      /POST http:\/\/127.0.0.1:\d+\/rpc\/socketio_notify was answered with 403: no$/,
+    ],
+    ["http://127.0.0.1:1", undefined, /POST http:\/\/127.0.0.1:1\/rpc\/socketio_notify failed: ./],
+    [
+      "http://h",
+      (url) => Promise.reject(new Error(`cannot fetch ${url}`)),
+      /cannot fetch http:\/\/h\/rpc/,
+    ],
+  ];
+  for (const [origin, request, message] of reasons) {
+    const url = `${origin}?apikey=the-key%2B1`;
+    const emitter = new Emitter(fromRpc({ url, fetch: request }));
+    await assert.rejects(emitter.emit("never"), (error: Error) => {
+      assert.match(error.message, message);
+      assert.doesNotMatch(inspect(error, { depth: 9, showHidden: true }), /the-key/);
+      return true;
+    });
+  }
+});
+
 test("where fromRpc() cannot call it says so, without credentials", () => {
   for (const url of ["nowhere", "ftp://h/", "http://user:the-token@h/", "http://the-token@h/"]) {
     assert.throws(() => fromRpc({ url }), (error: Error & { code?: string }) => {
@@ -236,7 +279,14 @@ test("where fromRpc() cannot call it says so, without credentials", () => {
       return true;
     });
   }
-  assert.throws(() => fromRpc({ url: "http://h/", timeout: 0 }), { code: "INVALID_OPTION" });
+  for (const timeout of [0, 1.5, 2 ** 31, Infinity]) {
+    assert.throws(() => fromRpc({ url: "http://h/", timeout }), {
+      code: "INVALID_OPTION",
+      message:
+        `Cannot create transport as "timeout" must be a whole number of milliseconds from 1 to 2147483647: current value is ${timeout}`,
+    });
+  }
+  fromRpc({ url: "http://h/", timeout: 2 ** 31 - 1 });
 });
 
 test("fromRpc() adds to the path of its url, and calls what it is given", async () => {

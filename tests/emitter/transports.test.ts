@@ -4,6 +4,10 @@ import type {
   NeonQueryFunction,
   Pool as NeonPool,
 } from "@neondatabase/serverless";
+import { sql } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/node-postgres";
+import { drizzle as drizzleOverPostgresJs } from "drizzle-orm/postgres-js";
+import { CompiledQuery, Kysely, PostgresDialect } from "kysely";
 import assert from "node:assert/strict";
 import { inspect } from "node:util";
 import pg from "pg";
@@ -30,6 +34,26 @@ export function compiles(pool: NeonPool, client: NeonClient, sql: NeonQueryFunct
 
 const TOKEN = "the token of the role that may call it";
 
+/** A pool of node-postgres that ends with the test. */
+function poolOf(t: Scope, uri: string): pg.Pool {
+  const pool = new pg.Pool({ connectionString: uri, max: 8 });
+  t.after(() => pool.end());
+  return pool;
+}
+
+/** As the documentation makes them, here and for a transaction. */
+const byDrizzle = (db: { execute(query: ReturnType<typeof sql>): PromiseLike<unknown> }) =>
+  fromTag((text, parameters) =>
+    db.execute(sql.join(
+      text.split(/\$\d+/).flatMap((part, i) => [
+        sql.raw(part),
+        ...i < parameters.length ? [sql`${parameters[i]}`] : [],
+      ]),
+    ))
+  );
+const byKysely = (db: Pick<Kysely<unknown>, "executeQuery">) =>
+  fromTag((text, parameters) => db.executeQuery(CompiledQuery.raw(text, parameters)));
+
 /** What sends, each by itself. */
 const TARGETS: Record<string, (t: Scope, uri: string) => Target | Promise<Target>> = {
   "a uri": (_t, uri) => uri,
@@ -40,11 +64,7 @@ const TARGETS: Record<string, (t: Scope, uri: string) => Target | Promise<Target
     t.after(() => sql.end({ timeout: 5 }));
     return sql;
   },
-  "a Pool of node-postgres": (t, uri) => {
-    const pool = new pg.Pool({ connectionString: uri, max: 8 });
-    t.after(() => pool.end());
-    return fromPg(pool);
-  },
+  "a Pool of node-postgres": (t, uri) => fromPg(poolOf(t, uri)),
   "a Client of node-postgres": async (t, uri) => {
     const client = new pg.Client({ connectionString: uri });
     t.after(() => client.end());
@@ -52,10 +72,15 @@ const TARGETS: Record<string, (t: Scope, uri: string) => Target | Promise<Target
     return fromPg(client);
   },
   "whatever runs text with parameters": (t, uri) => {
-    const pool = new pg.Pool({ connectionString: uri });
-    t.after(() => pool.end());
+    const pool = poolOf(t, uri);
     return fromTag((text, values) => pool.query({ text, values }));
   },
+  "Drizzle over node-postgres": (t, uri) => fromPg(drizzle({ client: poolOf(t, uri) }).$client),
+  "Drizzle over postgres.js": (t, uri) =>
+    drizzleOverPostgresJs({ client: connectSql(t, uri) }).$client,
+  "Drizzle's execute()": (t, uri) => byDrizzle(drizzle({ client: poolOf(t, uri) })),
+  "Kysely": (t, uri) =>
+    byKysely(new Kysely({ dialect: new PostgresDialect({ pool: poolOf(t, uri) }) })),
   "an RPC over HTTP": async (t, uri) => {
     const { url } = await startPostgRest(t, uri, TOKEN);
     return fromRpc({ url, headers: { authorization: `Bearer ${TOKEN}` } });
@@ -161,6 +186,40 @@ test("a client of node-postgres in a transaction takes part in it", async (t) =>
   }
   assert.deepEqual(await receivedBy(cluster, "n"), both([[2]]));
 });
+
+/** A transaction of each. */
+const TRANSACTIONS: Record<
+  string,
+  (pool: pg.Pool, run: (emitBy: Target) => Promise<void>) => Promise<unknown>
+> = {
+  "Drizzle": (pool, run) => drizzle({ client: pool }).transaction((tx) => run(byDrizzle(tx))),
+  "Kysely": (pool, run) =>
+    new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) })
+      .transaction().execute((tx) => run(byKysely(tx))),
+};
+
+for (const [name, transact] of Object.entries(TRANSACTIONS)) {
+  test(`what is emitted in a transaction of ${name} arrives if and when it commits`, async (t) => {
+    const cluster = await twoServers(t);
+    const pool = poolOf(t, cluster.uri);
+    const large = "漢".repeat(500_000);
+    await assert.rejects(
+      transact(pool, async (emitBy) => {
+        await emitterTo(t, cluster, emitBy).emit("n", 1);
+        throw new Error("rolled back");
+      }),
+      /rolled back/,
+    );
+    await transact(pool, async (emitBy) => {
+      const emitter = emitterTo(t, cluster, emitBy);
+      await emitter.emit("n", 2);
+      await emitter.emit("large", large);
+      assert.deepEqual(await receivedBy(cluster, "n"), both([]));
+    });
+    assert.deepEqual(await receivedBy(cluster, "n"), both([[2]]));
+    for (const received of await receivedBy(cluster, "large")) assert.ok(received[0]![0] === large);
+  });
+}
 
 test("a transport that rejects, throws or is broken rejects what was emitted, and the next one works", async (t) => {
   const cluster = await twoServers(t);

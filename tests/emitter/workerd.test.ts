@@ -8,8 +8,8 @@ import { both, receivedBy, twoSealedServers, twoServers } from "../support/emitt
 import { muteServer } from "../support/mute_server.ts";
 import { notifyFunction, startPostgRest } from "../support/postgrest.ts";
 import { runtime } from "../support/runtime.ts";
-import { connectSql, createDatabase } from "../support/sql.ts";
-import { test } from "../support/test.ts";
+import { connectSql, createDatabase, listenTo } from "../support/sql.ts";
+import { type Scope, test } from "../support/test.ts";
 import { until, within } from "../support/wait.ts";
 
 // The worker is the same whoever starts it.
@@ -30,6 +30,15 @@ function post(url: string, path: string, body: unknown, token = TOKEN): Promise<
     headers: { authorization: `Bearer ${token}` },
     body: JSON.stringify(body),
   });
+}
+
+/** A database with the function of the documentation, for servers with a prefix that it lets pass. */
+async function withFunction(t: Scope): Promise<{ uri: string; prefix: string }> {
+  const { uri } = await createDatabase(t, await databaseUri());
+  const sql = postgres(uri, { max: 1, onnotice: () => {} });
+  await sql.unsafe(notifyFunction());
+  await sql.end();
+  return { uri, prefix: `socket.io:${uniquePrefix()}` };
 }
 
 async function joinAll(cluster: Cluster): Promise<void> {
@@ -89,27 +98,37 @@ test(
   { skip, deadline: 60_000 },
 );
 
-test("a worker signs what it emits", async (t) => {
-  const secret = "known to all servers of the cluster";
-  const cluster = await twoSealedServers(t, { secret });
-  await joinAll(cluster);
-  const bundle = await support!.bundleWorker("examples/worker/worker.ts");
-  const worker = await support!.startWorker(t, bundle, {
-    TOKEN,
-    DATABASE_URL: cluster.uri,
-    PREFIX: cluster.prefix,
-    SECRET: secret,
-  });
-  assert.equal((await post(worker.url, "news/headline", { n: 1 })).status, 202);
-  assert.deepEqual(await receivedBy(cluster, "headline"), both([[{ n: 1 }]]));
-}, { skip, deadline: 60_000 });
+for (const encrypt of [false, true]) {
+  test(
+    `a worker ${encrypt ? "encrypts" : "signs"} what it emits, over TCP and over HTTP`,
+    async (t) => {
+      const sealed = { secret: "known to all servers of the cluster", encrypt };
+      const cluster = await twoSealedServers(t, sealed, await withFunction(t));
+      await joinAll(cluster);
+      const heard = await listenTo(t, cluster.uri, [`${cluster.prefix}:/`]);
+      const bundle = await support!.bundleWorker("examples/worker/worker.ts");
+      const rest = await startPostgRest(t, cluster.uri, "key");
+      const env = { TOKEN, PREFIX: cluster.prefix, SECRET: sealed.secret, ENCRYPT: `${encrypt}` };
+      const large = "confidential".repeat(10_000);
+      for (
+        const way of [{ DATABASE_URL: cluster.uri }, { RPC_URL: rest.url, RPC_KEY: "key" }]
+      ) {
+        const worker = await support!.startWorker(t, bundle, { ...env, ...way });
+        for (const text of ["confidential", large]) {
+          assert.equal((await post(worker.url, "news/headline", { text })).status, 202);
+        }
+      }
+      const each = [[{ text: "confidential" }], [{ text: large }]];
+      assert.deepEqual(await receivedBy(cluster, "headline"), both([...each, ...each]));
+      await until("it was overheard", () => heard.length > 4);
+      assert.equal(heard.some(({ payload }) => payload.includes("confidential")), !encrypt);
+    },
+    { skip, deadline: 60_000 },
+  );
+}
 
 test("the same worker emits over HTTP, with no TCP", async (t) => {
-  const database = await createDatabase(t, await databaseUri());
-  const sql = postgres(database.uri, { max: 1, onnotice: () => {} });
-  await sql.unsafe(notifyFunction());
-  await sql.end();
-  const cluster = await twoServers(t, { uri: database.uri, prefix: `socket.io:${uniquePrefix()}` });
+  const cluster = await twoServers(t, await withFunction(t));
   await joinAll(cluster);
   const key = "the key of the role that may call it";
   const rest = await startPostgRest(t, cluster.uri, key);

@@ -13,6 +13,7 @@ export interface CompletedOptions {
   readonly host: readonly string[];
   readonly port: readonly number[];
   readonly path: string | false;
+  readonly ssl: unknown;
   readonly database: string;
   readonly user: string;
   readonly connection: Readonly<Record<string, string>>;
@@ -81,6 +82,7 @@ export class Connection {
         return attempted();
       },
       socket,
+      ssl: tlsOf(options.ssl, host),
       max: 1,
       max_lifetime: null,
       idle_timeout: null,
@@ -223,6 +225,14 @@ export class Connection {
 function applicationName({ connection }: CompletedOptions): string {
   const { application_name: name } = connection;
   return name === undefined || name === "postgres.js" ? "socketio-pg:emit" : name;
+}
+
+/** What does not check certificates, or does it by options of its own. */
+const UNCHECKED: readonly unknown[] = [false, "disable", "allow", "prefer", "require"];
+
+/** Without a host the driver has a certificate checked against "localhost" where the host is an address. */
+function tlsOf(ssl: unknown, host: string): unknown {
+  return dial === undefined || UNCHECKED.includes(ssl) || typeof ssl === "object" ? ssl : { host };
 }
 
 function reasonOf(fault: unknown, connectMs: number): string {

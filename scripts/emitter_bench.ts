@@ -3,6 +3,7 @@
  *
  *     deno run -A scripts/emitter_bench.ts
  *     node scripts/emitter_bench.ts
+ *     bun scripts/emitter_bench.ts
  *
  * Redis is measured where `redis-server` is installed. A raw listener counts what arrives, so that no Socket.IO server is
  * part of the figures.
@@ -74,6 +75,8 @@ async function theirs(uri: string): Promise<Contender> {
 async function redis(port: number): Promise<Contender> {
   const client = createClient({ url: `redis://127.0.0.1:${port}` });
   const subscriber = client.duplicate();
+  // Until the server is up they try again.
+  for (const each of [client, subscriber]) each.on("error", () => {});
   await client.connect();
   await subscriber.connect();
   const emitter = new RedisEmitter(client);

@@ -237,7 +237,7 @@ export function resolveOptions(given: PgAdapterOptions): ResolvedOptions {
 }
 
 /** Whose options are checked: what an error says. */
-export type OptionsOwner = "adapter" | "emitter";
+export type OptionsOwner = "adapter" | "emitter" | "transport";
 
 /**
  * Checks a prefix of channel names.

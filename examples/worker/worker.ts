@@ -14,7 +14,9 @@ interface Env {
   RPC_URL?: string;
   RPC_KEY?: string;
   PREFIX?: string;
+  /** The secret of the servers, and "true" if they encrypt. */
   SECRET?: string;
+  ENCRYPT?: string;
 }
 
 /** Whose fault it is: what else can happen is an outage. */
@@ -30,7 +32,11 @@ export default {
       return new Response("POST /room/event", { status: 404 });
     }
     // A connection belongs to the request that opened it: one emitter for each, closed in the end.
-    const emitter = new Emitter(targetOf(env), { prefix: env.PREFIX, secret: env.SECRET });
+    const emitter = new Emitter(targetOf(env), {
+      prefix: env.PREFIX,
+      secret: env.SECRET,
+      encrypt: env.ENCRYPT === "true",
+    });
     try {
       await emitter.to(decodeURIComponent(room)).emit(
         decodeURIComponent(event),

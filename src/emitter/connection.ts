@@ -5,6 +5,7 @@
 import postgres from "postgres";
 import { withDeadline } from "../bus/deadline.ts";
 import { messageOf, PgAdapterError } from "../errors.ts";
+import { type Dial, dial } from "./socket.ts";
 import type { Statement } from "./statement.ts";
 
 /** Options of postgres.js, as it has completed them. */
@@ -12,6 +13,7 @@ export interface CompletedOptions {
   readonly host: readonly string[];
   readonly port: readonly number[];
   readonly path: string | false;
+  readonly ssl: unknown;
   readonly database: string;
   readonly user: string;
   readonly connection: Readonly<Record<string, string>>;
@@ -29,6 +31,8 @@ export interface ConnectionLimits {
 const GRACE_MS = 250;
 /** How long a closing connection has to say goodbye. */
 const FAREWELL_MS = 1_000;
+/** Why there is no connection, when there is to be a second one. */
+const HUNG_UP = "the server closed it before it was open";
 
 /** A connection. */
 export class Connection {
@@ -36,6 +40,8 @@ export class Connection {
   readonly #limits: ConnectionLimits;
   readonly #sql: postgres.Sql;
   readonly #where: string;
+  /** Its socket, where the driver does not make it. */
+  #dial: Dial | undefined;
   #isOpen = false;
   #over: PgAdapterError | undefined;
   #attempts = 0;
@@ -55,12 +61,19 @@ export class Connection {
     // For a socket of the system it asks twice each time.
     const second = path === false ? 2 : 3;
     const attempted = () => {
-      // Asked for by the driver each time that it connects.
-      if (isMade && !this.#isOpen && ++this.#attempts === second) {
-        setTimeout(() => this.#lose("the server closed it before it was open"), 0);
+      // Asked for by the driver each time that it connects by itself.
+      if (isMade && dial === undefined && !this.#isOpen && ++this.#attempts === second) {
+        setTimeout(() => this.#lose(HUNG_UP), 0);
       }
       return path;
     };
+    const socket = dial && (() => {
+      if (this.#dial !== undefined || this.#over !== undefined) {
+        return Promise.reject(this.#over ?? new Error(HUNG_UP));
+      }
+      this.#dial = dial!(path, host, port);
+      return this.#dial.ready;
+    });
     this.#sql = postgres({
       ...options,
       host: [host],
@@ -68,6 +81,8 @@ export class Connection {
       get path() {
         return attempted();
       },
+      socket,
+      ssl: tlsOf(options.ssl, host),
       max: 1,
       max_lifetime: null,
       idle_timeout: null,
@@ -138,6 +153,8 @@ export class Connection {
   async end(): Promise<void> {
     this.#over ??= new PgAdapterError("CLOSED", "Cannot emit as the emitter was closed");
     await this.#sql.end({ timeout: FAREWELL_MS / 1000 });
+    // One that is half-open cannot say goodbye.
+    this.#dial?.destroy();
   }
 
   /** What a server says of itself once it has let us in. */
@@ -200,6 +217,7 @@ export class Connection {
     this.#waiting?.lost(error);
     // The instance forgets its queries and closes what it has.
     this.#sql.end({ timeout: 0 }).catch(() => {});
+    this.#dial?.destroy();
     return error;
   }
 }
@@ -207,6 +225,14 @@ export class Connection {
 function applicationName({ connection }: CompletedOptions): string {
   const { application_name: name } = connection;
   return name === undefined || name === "postgres.js" ? "socketio-pg:emit" : name;
+}
+
+/** What does not check certificates, or does it by options of its own. */
+const UNCHECKED: readonly unknown[] = [false, "disable", "allow", "prefer", "require"];
+
+/** Without a host the driver has a certificate checked against "localhost" where the host is an address. */
+function tlsOf(ssl: unknown, host: string): unknown {
+  return dial === undefined || UNCHECKED.includes(ssl) || typeof ssl === "object" ? ssl : { host };
 }
 
 function reasonOf(fault: unknown, connectMs: number): string {

@@ -1,4 +1,5 @@
 import { messageOf, PgAdapterError } from "../errors.ts";
+import { checkNumber, MAX_MS } from "../options.ts";
 import type { Notification } from "../wire/frame.ts";
 import type { Transport } from "./transport.ts";
 
@@ -53,17 +54,15 @@ export function fromRpc(options: RpcOptions): Transport {
   // Called without a receiver: at the edge `fetch` insists on that.
   const request = options.fetch ?? ((url: string, init: RequestInit) => fetch(url, init));
   const endpoint = endpointOf(options.url, name);
-  if (!Number.isInteger(timeout) || timeout < 1) {
-    throw new PgAdapterError(
-      "INVALID_OPTION",
-      `Cannot create transport as "timeout" must be a whole number of milliseconds: current value is ${timeout}`,
-    );
-  }
+  // A query may hold a key, as some gateways want it, which runtimes repeat in their errors.
+  const { search } = endpoint;
+  const where = `POST ${endpoint.origin}${endpoint.pathname}`;
+  checkNumber("timeout", timeout, 1, MAX_MS, "milliseconds", "transport");
 
   async function post(items: readonly Notification[]): Promise<void> {
     let status: number, answer: string;
     try {
-      const response = await request(endpoint, {
+      const response = await request(endpoint.href, {
         method: "POST",
         headers: { "content-type": "application/json", ...headers },
         body: JSON.stringify({
@@ -73,19 +72,22 @@ export function fromRpc(options: RpcOptions): Transport {
         redirect: "manual",
         signal: AbortSignal.timeout(timeout),
       });
+      // The function has committed, whatever becomes of the rest.
+      if (response.ok) return await discard(response);
       status = response.status;
       answer = await response.text();
-      if (response.ok) return;
     } catch (cause) {
       throw new PgAdapterError(
         "PUBLISH_FAILED",
-        `Cannot emit as POST ${endpoint} failed: ${reasonOf(cause)}`,
-        { cause },
+        `Cannot emit as ${where} failed: ${
+          search === "" ? reasonOf(cause) : reasonOf(cause).replaceAll(search, "")
+        }`,
+        search === "" ? { cause } : undefined,
       );
     }
     throw new PgAdapterError(
       "PUBLISH_FAILED",
-      `Cannot emit as POST ${endpoint} was answered with ${status}: ${
+      `Cannot emit as ${where} was answered with ${status}: ${
         answer.length > EXCERPT ? `${answer.slice(0, EXCERPT)}…` : answer
       }`,
     );
@@ -100,7 +102,16 @@ function reasonOf(fault: unknown): string {
   return cause instanceof Error ? `${messageOf(fault)}: ${messageOf(cause)}` : messageOf(fault);
 }
 
-function endpointOf(given: string | URL, name: string): string {
+/** Frees what an answer holds. */
+async function discard({ body }: Response): Promise<void> {
+  try {
+    await body?.cancel();
+  } catch (_fault) {
+    // It broke off: nothing is left to be freed.
+  }
+}
+
+function endpointOf(given: string | URL, name: string): URL {
   let url: URL;
   try {
     url = new URL(given);
@@ -115,5 +126,5 @@ function endpointOf(given: string | URL, name: string): string {
     );
   }
   url.pathname = `${url.pathname.replace(/\/+$/, "")}/rpc/${encodeURIComponent(name)}`;
-  return url.href;
+  return url;
 }

@@ -28,7 +28,7 @@ export class OwnConnection implements Delivery {
     if (file !== undefined) {
       throw invalidUri(
         uri,
-        `an emitter reads no files ("${file}"): give it an instance, postgres(uri, { ssl: { ca } })`,
+        `an emitter reads no files: leave "${file}" out and give it an instance, postgres(uri, { ssl: { ca } })`,
       );
     }
   }

@@ -83,7 +83,8 @@ export class TransactionDelivery implements Delivery {
         timer = setTimeout(() => {
           // It may be kept for ever, too.
           probe(ms * 2);
-          const overtakes = () => reject(ended());
+          // Where both answers came together, or both failed, that of the statement counts: it needs some turns more.
+          const overtakes = () => void setTimeout(() => reject(ended()), 0);
           this.#sql.unsafe("select 1", []).then(overtakes, overtakes);
         }, ms);
       };

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import postgres from "postgres";
 import { Emitter, type PgAdapterError } from "../../src/emitter.ts";
 import type { Cluster } from "../support/cluster.ts";
 import { databaseUri } from "../support/database.ts";
@@ -228,9 +229,21 @@ test("TLS is what the connection string says", async (t) => {
     is("CONNECT_FAILED", /cert|issuer|trust/i),
   );
   assert.deepEqual(await numbersAt(cluster), both([1]));
-  const file =
-    `postgresql://u:p4ssword@h/db?sslmode=verify-full&sslrootcert=${certificate.pathname}`;
-  assert.throws(() => new Emitter(file), is("INVALID_URI", /sslrootcert/));
+  const own = proxy.uri("localhost").replace("//postgres@", "//postgres:p4ssword@");
+  for (const option of ["sslrootcert", "sslcert", "sslkey"]) {
+    const file = `${own}?sslmode=verify-full&${option}=${certificate.pathname}`;
+    const remedy = `leave "${option}" out and give it an instance, postgres(uri, { ssl: { ca } })`;
+    assert.throws(() => new Emitter(file), (error: PgAdapterError) => {
+      assert.ok(error.message.includes(remedy), error.message);
+      return is("INVALID_URI", /reads no files/)(error);
+    });
+  }
+  const ca = readFileSync(certificate, "utf8");
+  const sql = postgres(own, { max: 1, ssl: { ca }, onnotice: () => {} });
+  t.after(() => sql.end({ timeout: 5 }));
+  await emitterTo(t, cluster, sql).emit("n", 2);
+  assert.equal(proxy.encrypted(), 2);
+  assert.deepEqual(await numbersAt(cluster), both([1, 2]));
 });
 
 test("a connection string that is none is refused at once, without its password", () => {

@@ -182,6 +182,21 @@ test("with a secret what is awaited is part of the transaction, and the rest is 
   }
 });
 
+test("an emit that waits for a slow statement of its transaction is no late one", async (t) => {
+  const cluster = await twoServers(t);
+  const sql = pool(t, cluster.uri, { max: 1 });
+  const rounds = 20;
+  for (let n = 0; n < rounds; n++) {
+    await sql.begin(async (tx) => {
+      const slow = tx`select pg_sleep(0.12)`.execute();
+      await inside(cluster, tx).emit("n", n);
+      await slow;
+    });
+  }
+  const numbers = (await receivedBy(cluster, "n")).map((each) => each.map(([n]) => n));
+  assert.deepEqual(numbers, both(Array.from({ length: rounds }, (_, n) => n)));
+});
+
 test("a transaction whose connection is lost rejects what was emitted in it, and ends no process", async (t) => {
   const cluster = await twoServers(t);
   const sql = pool(t, cluster.uri, { max: 1 });
@@ -193,6 +208,8 @@ test("a transaction whose connection is lost rejects what was emitted in it, and
     const [row] = await tx`select pg_backend_pid() as pid`;
     tx`select pg_sleep(20)`.catch(() => {});
     emitted = emitter.emit("never");
+    // Long enough for the emitter to ask whether the transaction has ended.
+    await other`select pg_sleep(0.3)`;
     await other`select pg_terminate_backend(${row?.["pid"]})`;
     // The driver would send its rollback over a connection that is gone, which ends the process.
     await new Promise(() => {});

@@ -4,7 +4,12 @@ import type {
   NeonQueryFunction,
   Pool as NeonPool,
 } from "@neondatabase/serverless";
+import { sql } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/node-postgres";
+import { drizzle as drizzleOverPostgresJs } from "drizzle-orm/postgres-js";
+import { CompiledQuery, Kysely, PostgresDialect } from "kysely";
 import assert from "node:assert/strict";
+import { inspect } from "node:util";
 import pg from "pg";
 import postgres from "postgres";
 import { Emitter, fromPg, fromRpc, fromTag, type Notification } from "../../src/emitter.ts";
@@ -29,6 +34,26 @@ export function compiles(pool: NeonPool, client: NeonClient, sql: NeonQueryFunct
 
 const TOKEN = "the token of the role that may call it";
 
+/** A pool of node-postgres that ends with the test. */
+function poolOf(t: Scope, uri: string): pg.Pool {
+  const pool = new pg.Pool({ connectionString: uri, max: 8 });
+  t.after(() => pool.end());
+  return pool;
+}
+
+/** As the documentation makes them, here and for a transaction. */
+const byDrizzle = (db: { execute(query: ReturnType<typeof sql>): PromiseLike<unknown> }) =>
+  fromTag((text, parameters) =>
+    db.execute(sql.join(
+      text.split(/\$\d+/).flatMap((part, i) => [
+        sql.raw(part),
+        ...i < parameters.length ? [sql`${parameters[i]}`] : [],
+      ]),
+    ))
+  );
+const byKysely = (db: Pick<Kysely<unknown>, "executeQuery">) =>
+  fromTag((text, parameters) => db.executeQuery(CompiledQuery.raw(text, parameters)));
+
 /** What sends, each by itself. */
 const TARGETS: Record<string, (t: Scope, uri: string) => Target | Promise<Target>> = {
   "a uri": (_t, uri) => uri,
@@ -39,11 +64,7 @@ const TARGETS: Record<string, (t: Scope, uri: string) => Target | Promise<Target
     t.after(() => sql.end({ timeout: 5 }));
     return sql;
   },
-  "a Pool of node-postgres": (t, uri) => {
-    const pool = new pg.Pool({ connectionString: uri, max: 8 });
-    t.after(() => pool.end());
-    return fromPg(pool);
-  },
+  "a Pool of node-postgres": (t, uri) => fromPg(poolOf(t, uri)),
   "a Client of node-postgres": async (t, uri) => {
     const client = new pg.Client({ connectionString: uri });
     t.after(() => client.end());
@@ -51,10 +72,15 @@ const TARGETS: Record<string, (t: Scope, uri: string) => Target | Promise<Target
     return fromPg(client);
   },
   "whatever runs text with parameters": (t, uri) => {
-    const pool = new pg.Pool({ connectionString: uri });
-    t.after(() => pool.end());
+    const pool = poolOf(t, uri);
     return fromTag((text, values) => pool.query({ text, values }));
   },
+  "Drizzle over node-postgres": (t, uri) => fromPg(drizzle({ client: poolOf(t, uri) }).$client),
+  "Drizzle over postgres.js": (t, uri) =>
+    drizzleOverPostgresJs({ client: connectSql(t, uri) }).$client,
+  "Drizzle's execute()": (t, uri) => byDrizzle(drizzle({ client: poolOf(t, uri) })),
+  "Kysely": (t, uri) =>
+    byKysely(new Kysely({ dialect: new PostgresDialect({ pool: poolOf(t, uri) }) })),
   "an RPC over HTTP": async (t, uri) => {
     const { url } = await startPostgRest(t, uri, TOKEN);
     return fromRpc({ url, headers: { authorization: `Bearer ${TOKEN}` } });
@@ -161,6 +187,40 @@ test("a client of node-postgres in a transaction takes part in it", async (t) =>
   assert.deepEqual(await receivedBy(cluster, "n"), both([[2]]));
 });
 
+/** A transaction of each. */
+const TRANSACTIONS: Record<
+  string,
+  (pool: pg.Pool, run: (emitBy: Target) => Promise<void>) => Promise<unknown>
+> = {
+  "Drizzle": (pool, run) => drizzle({ client: pool }).transaction((tx) => run(byDrizzle(tx))),
+  "Kysely": (pool, run) =>
+    new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) })
+      .transaction().execute((tx) => run(byKysely(tx))),
+};
+
+for (const [name, transact] of Object.entries(TRANSACTIONS)) {
+  test(`what is emitted in a transaction of ${name} arrives if and when it commits`, async (t) => {
+    const cluster = await twoServers(t);
+    const pool = poolOf(t, cluster.uri);
+    const large = "漢".repeat(500_000);
+    await assert.rejects(
+      transact(pool, async (emitBy) => {
+        await emitterTo(t, cluster, emitBy).emit("n", 1);
+        throw new Error("rolled back");
+      }),
+      /rolled back/,
+    );
+    await transact(pool, async (emitBy) => {
+      const emitter = emitterTo(t, cluster, emitBy);
+      await emitter.emit("n", 2);
+      await emitter.emit("large", large);
+      assert.deepEqual(await receivedBy(cluster, "n"), both([]));
+    });
+    assert.deepEqual(await receivedBy(cluster, "n"), both([[2]]));
+    for (const received of await receivedBy(cluster, "large")) assert.ok(received[0]![0] === large);
+  });
+}
+
 test("a transport that rejects, throws or is broken rejects what was emitted, and the next one works", async (t) => {
   const cluster = await twoServers(t);
   const sql = connectSql(t, cluster.uri);
@@ -228,6 +288,48 @@ test("a refusal by HTTP says status and body, and no header", async (t) => {
   assert.deepEqual(await receivedBy(cluster, "never"), both([]));
 });
 
+test("what a function has committed was emitted, though its answer breaks off", async (t) => {
+  const cluster = await serversWithFunction(t);
+  const rest = await startPostgRest(t, cluster.uri, TOKEN);
+  const headers = { authorization: `Bearer ${TOKEN}` };
+  const emitter = emitterTo(t, cluster, fromRpc({ url: rest.url, headers, timeout: 5_000 }));
+  for (const how of ["end", "hang"] as const) {
+    rest.breakOff(how);
+    const start = performance.now();
+    await emitter.emit("done", how);
+    assert.ok(performance.now() - start < 3_000);
+  }
+  assert.deepEqual(await receivedBy(cluster, "done"), both([["end"], ["hang"]]));
+});
+
+test("errors of fromRpc() do not repeat the query of its url, which may hold a key", async (t) => {
+  const cluster = await serversWithFunction(t);
+  const rest = await startPostgRest(t, cluster.uri, TOKEN);
+  rest.answer(403, "no");
+  const reasons: [url: string, fetch: typeof fetch | undefined, RegExp][] = [
+    [
+      rest.url,
+      undefined,
+      /POST http:\/\/127.0.0.1:\d+\/rpc\/socketio_notify was answered with 403: no$/,
+    ],
+    ["http://127.0.0.1:1", undefined, /POST http:\/\/127.0.0.1:1\/rpc\/socketio_notify failed: ./],
+    [
+      "http://h",
+      (url) => Promise.reject(new Error(`cannot fetch ${url}`)),
+      /cannot fetch http:\/\/h\/rpc/,
+    ],
+  ];
+  for (const [origin, request, message] of reasons) {
+    const url = `${origin}?apikey=the-key%2B1`;
+    const emitter = new Emitter(fromRpc({ url, fetch: request }));
+    await assert.rejects(emitter.emit("never"), (error: Error) => {
+      assert.match(error.message, message);
+      assert.doesNotMatch(inspect(error, { depth: 9, showHidden: true }), /the-key/);
+      return true;
+    });
+  }
+});
+
 test("where fromRpc() cannot call it says so, without credentials", () => {
   for (const url of ["nowhere", "ftp://h/", "http://user:the-token@h/", "http://the-token@h/"]) {
     assert.throws(() => fromRpc({ url }), (error: Error & { code?: string }) => {
@@ -236,7 +338,14 @@ test("where fromRpc() cannot call it says so, without credentials", () => {
       return true;
     });
   }
-  assert.throws(() => fromRpc({ url: "http://h/", timeout: 0 }), { code: "INVALID_OPTION" });
+  for (const timeout of [0, 1.5, 2 ** 31, Infinity]) {
+    assert.throws(() => fromRpc({ url: "http://h/", timeout }), {
+      code: "INVALID_OPTION",
+      message:
+        `Cannot create transport as "timeout" must be a whole number of milliseconds from 1 to 2147483647: current value is ${timeout}`,
+    });
+  }
+  fromRpc({ url: "http://h/", timeout: 2 ** 31 - 1 });
 });
 
 test("fromRpc() adds to the path of its url, and calls what it is given", async () => {

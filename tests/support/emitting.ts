@@ -45,8 +45,9 @@ const secrets: WeakMap<Cluster, { secret: string; encrypt?: boolean }> = new Wea
 export async function twoSealedServers(
   t: Scope,
   sealed: { secret: string; encrypt?: boolean },
+  options: ClusterOptions = {},
 ): Promise<Cluster> {
-  const cluster = await twoServers(t, { adapter: sealed });
+  const cluster = await twoServers(t, { ...options, adapter: sealed });
   secrets.set(cluster, sealed);
   return cluster;
 }

@@ -13,6 +13,8 @@ export interface PostgRest {
   readonly requests: { method: string; path: string; headers: IncomingMessage["headers"] }[];
   /** Answers with this from now on, whatever is asked. */
   answer(status: number, body: string, headers?: Record<string, string>): void;
+  /** Does what is asked from now on, and hangs up in the middle of the answer, or stops there. */
+  breakOff(how: "end" | "hang"): void;
   /** Answers nothing from now on. */
   hang(): void;
 }
@@ -36,6 +38,7 @@ export async function startPostgRest(t: Scope, uri: string, token: string): Prom
   const requests: PostgRest["requests"] = [];
   let fixed: { status: number; body: string; headers: Record<string, string> } | undefined;
   let isHanging = false;
+  let broken: "end" | "hang" | undefined;
   const server = createServer((request, response) => {
     const { method = "", url: path = "", headers } = request;
     requests.push({ method, path, headers });
@@ -47,6 +50,11 @@ export async function startPostgRest(t: Scope, uri: string, token: string): Prom
         (headers.authorization === `Bearer ${token}`
           ? await call(sql, path, body)
           : fault(401, "PGRST301", "No suitable key was found to decode the JWT"));
+      if (broken !== undefined) {
+        response.writeHead(200, { "content-length": "1000" });
+        response.write("[", () => broken === "end" && response.socket?.end());
+        return;
+      }
       response.writeHead(answer.status, { "content-type": "application/json", ...answer.headers });
       response.end(answer.body);
     });
@@ -61,6 +69,7 @@ export async function startPostgRest(t: Scope, uri: string, token: string): Prom
     url: `http://127.0.0.1:${port}`,
     requests,
     answer: (status, body, headers = {}) => fixed = { status, body, headers },
+    breakOff: (how) => broken = how,
     hang: () => isHanging = true,
   };
 }

@@ -46,6 +46,10 @@ const MISUSES: readonly [args: string[], sentence: RegExp][] = [
   [["trigger", ".a", "--columns", "a", "--everyone"], /Cannot take "\.a" as a table/],
   [["trigger", 'a"b', "--columns", "a", "--everyone"], /Cannot take "a"b" as a table/],
   [["trigger", "t", "--columns", "a", "--everyone", "--old", "new"], /one of none, changed, all/],
+  [
+    ["trigger", "t", "--columns", "a", "--everyone", "--max-bytes", "33554433"],
+    /Cannot take "33554433" as --max-bytes: at most 33554432 are allowed/,
+  ],
 ];
 
 test("a wrong call is a sentence, where to read more, and exit code 2", async () => {

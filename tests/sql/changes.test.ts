@@ -226,11 +226,41 @@ test("what is larger than max_bytes goes by its key, is an error, or is left out
   const insert = () =>
     sql`insert into orders (id, customer_id, note) values (3, 7, repeat('x', 2000))`.execute();
   await assert.rejects(insert(), { code: "54000", message: /orders.*1000/ });
-  await sql.unsafe(
-    "alter table orders disable trigger all; alter table orders drop constraint orders_pkey",
-  );
-  await sql.unsafe(trigger(ROWS, { options: large("key") }));
-  await assert.rejects(insert(), { code: "54000", message: /no primary key/ });
+});
+
+test("no change is so large that the statement that writes fails of it", async (t) => {
+  const at = await createSqlCluster(t);
+  const { sql } = at;
+  await sql.unsafe("create table notes (id text, room text, data jsonb)");
+  for (const choice of ["key", "skip"]) {
+    const options = `{"columns":["room","data"],"on_large":"${choice}","max_bytes":40000}`;
+    await sql.unsafe(trigger("after insert on notes for each row", {
+      event: choice,
+      rooms: '["{room}","all"]',
+      options,
+    }));
+  }
+  for (const i of [0, 1]) await at.cluster.socket(i).join("all");
+  const common = { op: "insert", schema: "public", table: "notes" };
+  // A name of a room that is too long: nobody can be told.
+  await sql`insert into notes values ('a', repeat('r', 16385), null)`;
+  // Without a key.
+  await sql`insert into notes values ('b', '', to_jsonb(repeat('x', 50000)))`;
+  await sql`alter table notes add primary key (id)`;
+  const deep = "[".repeat(1_500) + "]".repeat(1_500);
+  await sql`insert into notes values ('c', '', ${deep}::text::jsonb)`;
+  await sql`insert into notes values (repeat('k', 50000), '', to_jsonb(repeat('x', 50000)))`;
+  await sql`insert into notes values ('d', '', '1')`;
+  const last = [{ ...common, row: { room: "", data: 1 } }];
+  for (const changes of await at.received("key")) {
+    assert.deepEqual(changes, [
+      [{ ...common, large: true }],
+      [{ ...common, large: true, row: { id: "c" } }],
+      [{ ...common, large: true }],
+      last,
+    ]);
+  }
+  for (const changes of await at.received("skip")) assert.deepEqual(changes, [last]);
 });
 
 test("set local socketio.suppress = on is for one transaction", async (t) => {
@@ -289,6 +319,7 @@ test("a trigger that is wrong says how when it fires", async (t) => {
       [trigger(ROWS, { options: '{"columns":"*","old":"some"}' }), "22023", /"old"/],
       [trigger(ROWS, { options: '{"columns":"*","on_large":"cut"}' }), "22023", /"on_large"/],
       [trigger(ROWS, { options: '{"columns":"*","max_bytes":0}' }), "22023", /"max_bytes"/],
+      [trigger(ROWS, { options: '{"columns":"*","max_bytes":33554433}' }), "22023", /"max_bytes"/],
       [trigger(ROWS, { options: '{"columns":"*","when":"new.id > 1"}' }), "22023", /"when"/],
       [trigger(ROWS, { options: '{"columns":"*","nsp":"chat"}' }), "22023", /nsp/],
       [trigger(ROWS, { options: '{"columns":"*","flags":{"x":1}}' }), "22023", /flags/],
@@ -336,9 +367,26 @@ test("a large change goes by what its key is made of, not by what the key's inde
   ]);
 });
 
-test("a room that is null is none, and nothing waits for it", async (t) => {
-  const at = await withOrders(t, trigger(ROWS, { rooms: '["customer:{customer_id}", null]' }));
-  await at.sql`set statement_timeout = '5s'`;
-  await at.sql`insert into orders (id, customer_id) values (1, 7)`;
-  assert.equal((await at.received("order:insert"))[0]?.length, 1);
+test("a list of rooms holds texts: a null in it is not taken for no room, nor for everyone", async (t) => {
+  const at = await withOrders(t);
+  const { sql } = at;
+  // A template that is none has no end to look for.
+  await sql`set statement_timeout = '5s'`;
+  for (
+    const rooms of ['["customer:{customer_id}", null]', "[null]", "[7]", '[["a"]]', '[{"a":1}]']
+  ) {
+    await assert.rejects(
+      sql.begin(async (tx) => {
+        await tx.unsafe(trigger(ROWS, { rooms }));
+        await tx`insert into orders (customer_id) values (7)`;
+      }),
+      { code: "22023", message: /rooms.*no list of texts/ },
+      rooms,
+    );
+  }
+  const [row] = await sql`select socketio._fill(null, '{}', '{}') as filled`;
+  assert.equal(row?.["filled"], null);
+  await sql.unsafe(trigger(ROWS, { rooms: "[]" }));
+  await sql`insert into orders (id, customer_id) values (1, 7)`;
+  assert.deepEqual(await at.receivers("order:insert"), [0, 1]);
 });

@@ -165,6 +165,17 @@ as $$
   where indrelid = of_table and indisprimary
 $$;
 
+-- What was written is kept, and nobody hears of it.
+create or replace function socketio._warn(of_table oid, why text) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise warning using errcode = 'program_limit_exceeded',
+    message = format('Cannot emit a change of %s, by its key neither: nobody is told', of_table::regclass),
+    detail = why;
+end
+$$;
+
 -- Emits one change. What is too large goes by its key, and if that is too large, too, without it: whatever limit it is of
 -- those that sending has, the statement that writes does not fail of it.
 create or replace function socketio._emit_change(
@@ -228,9 +239,7 @@ begin
       get stacked diagnostics why = message_text;
     end;
   end loop;
-  raise warning using errcode = 'program_limit_exceeded',
-    message = format('Cannot emit a change of %s, by its key neither: nobody is told', of_table::regclass),
-    detail = why;
+  perform socketio._warn(of_table, why);
 end
 $$;
 
@@ -253,6 +262,7 @@ declare
   old_table name;
   new_rows jsonb[];
   old_rows jsonb[];
+  why text;
 begin
   if lower(current_setting('socketio.suppress', true)) in ('on', 'true', 'yes', '1') then return null; end if;
   if tg_when <> 'AFTER' then
@@ -264,19 +274,28 @@ begin
   is_for_all := o.rooms = '{}';
 
   if tg_level = 'ROW' then
-    whole := case when tg_op = 'DELETE' then to_jsonb(old) else to_jsonb(new) end;
-    data := socketio._pick(whole, o.columns);
-    if tg_op = 'UPDATE' then
-      before := socketio._pick(to_jsonb(old), o.columns);
-      if before = data then return null; end if;
-      before := case when o.old <> 'none' then socketio._old(before, data, o.old) end;
-    end if;
-    event := socketio._fill(o.event, change, whole);
-    rooms := socketio._fill_all(o.rooms, change, whole);
-    if event is not null and (is_for_all or rooms <> '{}') then
-      perform socketio._emit_change(
-        event, rooms, change, 'row', data, before, whole, tg_relid, o.max_bytes, o.on_large, o.nsp, o.flags);
-    end if;
+    begin
+      whole := case when tg_op = 'DELETE' then to_jsonb(old) else to_jsonb(new) end;
+      data := socketio._pick(whole, o.columns);
+      if tg_op = 'UPDATE' then
+        before := socketio._pick(to_jsonb(old), o.columns);
+        if before = data then return null; end if;
+        before := case when o.old <> 'none' then socketio._old(before, data, o.old) end;
+      end if;
+      event := socketio._fill(o.event, change, whole);
+      rooms := socketio._fill_all(o.rooms, change, whole);
+      if event is not null and (is_for_all or rooms <> '{}') then
+        perform socketio._emit_change(
+          event, rooms, change, 'row', data, before, whole, tg_relid, o.max_bytes, o.on_large, o.nsp, o.flags);
+      end if;
+    exception when program_limit_exceeded then
+      -- jsonb cannot hold a value of the row.
+      if o.on_large = 'error' then raise; end if;
+      if o.on_large = 'key' then
+        get stacked diagnostics why = message_text;
+        perform socketio._warn(tg_relid, why);
+      end if;
+    end;
     return null;
   end if;
 
@@ -296,40 +315,59 @@ begin
       hint = 'CREATE TRIGGER ... REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT '
         '(for INSERT only the new one, for DELETE only the old one), or FOR EACH ROW.';
   end if;
-  if new_table is not null then
-    execute format('select array_agg(to_jsonb(changed)) from %I as changed', new_table) into new_rows;
-  end if;
-  if old_table is not null then
-    execute format('select array_agg(to_jsonb(changed)) from %I as changed', old_table) into old_rows;
-  end if;
-  -- Both transition tables have the rows of an UPDATE in the same order.
-  for event, rooms, data, before, whole in
-    with picked as (
+  begin
+    if new_table is not null then
+      execute format('select array_agg(to_jsonb(changed.*)) from %I as changed', new_table) into new_rows;
+    end if;
+    if old_table is not null then
+      execute format('select array_agg(to_jsonb(changed.*)) from %I as changed', old_table) into old_rows;
+    end if;
+    -- Both transition tables have the rows of an UPDATE in the same order.
+    for event, rooms, data, before, whole in
+      with picked as (
+        select
+          n,
+          coalesce(new_row, old_row) as row_whole,
+          socketio._pick(coalesce(new_row, old_row), o.columns) as row_data,
+          socketio._pick(old_row, o.columns) as row_before
+        from unnest(new_rows, old_rows) with ordinality as changed (new_row, old_row, n)
+      ), named as (
+        select
+          n, row_whole, row_data, row_before,
+          socketio._fill(o.event, change, row_whole) as row_event,
+          socketio._fill_all(o.rooms, change, row_whole) as row_rooms
+        from picked where tg_op <> 'UPDATE' or row_data <> row_before
+      )
       select
-        n,
-        coalesce(new_row, old_row) as row_whole,
-        socketio._pick(coalesce(new_row, old_row), o.columns) as row_data,
-        socketio._pick(old_row, o.columns) as row_before
-      from unnest(new_rows, old_rows) with ordinality as changed (new_row, old_row, n)
-    ), named as (
-      select
-        n, row_whole, row_data, row_before,
-        socketio._fill(o.event, change, row_whole) as row_event,
-        socketio._fill_all(o.rooms, change, row_whole) as row_rooms
-      from picked where tg_op <> 'UPDATE' or row_data <> row_before
-    )
-    select
-      row_event,
-      row_rooms,
-      jsonb_agg(row_data order by n),
-      jsonb_agg(socketio._old(row_before, row_data, o.old) order by n) filter (where tg_op = 'UPDATE' and o.old <> 'none'),
-      jsonb_agg(row_whole order by n) filter (where o.on_large = 'key')
-    from named where row_event is not null and (is_for_all or row_rooms <> '{}')
-    group by row_event, row_rooms order by min(n)
-  loop
-    perform socketio._emit_change(
-      event, rooms, change, 'rows', data, before, whole, tg_relid, o.max_bytes, o.on_large, o.nsp, o.flags);
-  end loop;
+        row_event,
+        row_rooms,
+        jsonb_agg(row_data order by n),
+        jsonb_agg(socketio._old(row_before, row_data, o.old) order by n) filter (where tg_op = 'UPDATE' and o.old <> 'none'),
+        jsonb_agg(row_whole order by n) filter (where o.on_large = 'key')
+      from named where row_event is not null and (is_for_all or row_rooms <> '{}')
+      group by row_event, row_rooms order by min(n)
+    loop
+      perform socketio._emit_change(
+        event, rooms, change, 'rows', data, before, whole, tg_relid, o.max_bytes, o.on_large, o.nsp, o.flags);
+    end loop;
+  exception when program_limit_exceeded then
+    -- jsonb cannot hold all the rows: who would get them hears that there are some.
+    if o.on_large = 'error' then raise; end if;
+    if o.on_large = 'skip' then return null; end if;
+    begin
+      for event, rooms in execute format(
+        'select distinct socketio._fill($1, $3, given), socketio._fill_all($2, $3, given) '
+        'from (select to_jsonb(changed.*) as given from %I as changed) as row', coalesce(new_table, old_table))
+        using o.event, o.rooms, change
+      loop
+        continue when event is null or rooms = '{}' and not is_for_all;
+        perform socketio._emit_change(event, rooms, change, 'rows', null, null, null, tg_relid, 0, 'key', o.nsp, o.flags);
+      end loop;
+    exception when program_limit_exceeded then
+      get stacked diagnostics why = message_text;
+      perform socketio._warn(tg_relid, why);
+    end;
+  end;
   return null;
 end
 $$;

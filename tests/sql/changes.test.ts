@@ -390,3 +390,97 @@ test("a list of rooms holds texts: a null in it is not taken for no room, nor fo
   await sql`insert into orders (id, customer_id) values (1, 7)`;
   assert.deepEqual(await at.receivers("order:insert"), [0, 1]);
 });
+
+test("what jsonb cannot hold does not fail the statement that writes either", async (t) => {
+  const at = await createSqlCluster(t);
+  const { sql } = at;
+  // Values of 256 MiB would do; a cast that has enough of it on the third call takes less time.
+  await sql.unsafe(`
+    create sequence calls;
+    create type size as enum ('small', 'huge');
+    create function size_json(size) returns json language plpgsql as $$
+    begin
+      if nextval('public.calls') = 3 or $1 = 'huge' then
+        raise exception 'too much' using errcode = 'program_limit_exceeded';
+      end if;
+      return to_json($1::text);
+    end $$;
+    create cast (size as json) with function size_json(size);
+    create table notes (id integer primary key, room text, data size)`);
+  for (const i of [0, 1]) await at.cluster.socket(i).join(`room ${i}`);
+  const create = async (when: string, name: string, choice: string) => {
+    const options = `{"columns":["id","data"],"on_large":"${choice}"}`;
+    await sql.unsafe(
+      trigger(when, { event: `${name} ${choice}`, rooms: "{room}", options }).replace(
+        /trigger t_\w+/,
+        `trigger "${name} ${choice}"`,
+      ),
+    );
+  };
+  const rows = "after insert on notes referencing new table as added for each statement";
+  const row = "after insert on notes for each row";
+  const common = { op: "insert", schema: "public", table: "notes" };
+  for (const choice of ["key", "skip", "error"]) {
+    await sql.unsafe("alter table notes disable trigger user; alter sequence calls restart");
+    await create(rows, "rows", choice);
+    const insert = () =>
+      sql`insert into notes select n, 'room ' || n % 2, 'small' from generate_series(1, 4) as n`;
+    if (choice === "error") await assert.rejects(insert().execute(), { code: "54000" });
+    else await insert();
+    await sql.unsafe("alter table notes disable trigger user; alter sequence calls restart");
+    await create(row, "row", choice);
+    const one = () => sql`insert into notes values (5, 'room 0', 'huge'), (6, 'room 0', 'small')`;
+    if (choice === "error") await assert.rejects(one().execute(), { code: "54000" });
+    else await one();
+    // No row of a statement can be read: nobody can be told.
+    await sql.unsafe(`alter table notes disable trigger "row ${choice}"`);
+    await sql.unsafe(`alter table notes enable trigger "rows ${choice}"`);
+    const none = () => sql`insert into notes values (7, 'room 0', 'huge')`;
+    if (choice === "error") await assert.rejects(none().execute(), { code: "54000" });
+    else await none();
+    await sql`delete from notes`;
+  }
+  const large = [{ ...common, large: true }];
+  assert.deepEqual(await at.received("rows key"), [[large], [large]]);
+  assert.deepEqual(await at.received("row key"), [
+    [[{ ...common, row: { id: 6, data: "small" } }]],
+    [],
+  ]);
+  assert.deepEqual(await at.received("rows skip"), [[], []]);
+  assert.deepEqual(await at.received("row skip"), [
+    [[{ ...common, row: { id: 6, data: "small" } }]],
+    [],
+  ]);
+});
+
+test("columns may have any name, transition tables, too", async (t) => {
+  const at = await createSqlCluster(t, { size: 1 });
+  const { sql } = at;
+  const names = ["id", "changed", "new_row", "row_data", "it's {x", 'a "b"'];
+  const columns = names.map((name) => `"${name.replaceAll('"', '""')}" integer`).join(", ");
+  const options = JSON.stringify({ columns: names, old: "changed" }).replaceAll("'", "''");
+  await sql.unsafe(`
+    create table notes (${columns});
+    ${
+    trigger(
+      'after update on notes referencing new table as "pg_class" old table as "odd ""name"" changed" for each statement',
+      { event: "{op}", rooms: "", options },
+    )
+  };
+    ${
+    trigger("after update on notes for each row", {
+      event: "row",
+      rooms: `["{it''s {x}","{changed}"]`,
+      options,
+    })
+  };
+    insert into notes values (1, 2, 3, 4, 5, 6)`);
+  await at.cluster.socket(0).join("5");
+  await sql`update notes set changed = 7`;
+  const common = { op: "update", schema: "public", table: "notes" };
+  const row = { id: 1, changed: 7, new_row: 3, row_data: 4, "it's {x": 5, 'a "b"': 6 };
+  assert.deepEqual(await at.received("update"), [
+    [[{ ...common, rows: [row], old: [{ changed: 2 }] }]],
+  ]);
+  assert.deepEqual(await at.received("row"), [[[{ ...common, row, old: { changed: 2 } }]]]);
+});

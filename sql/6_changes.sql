@@ -288,8 +288,10 @@ begin
         perform socketio._emit_change(
           event, rooms, change, 'row', data, before, whole, tg_relid, o.max_bytes, o.on_large, o.nsp, o.flags);
       end if;
-    exception when program_limit_exceeded then
-      -- jsonb cannot hold a value of the row.
+    exception when program_limit_exceeded or untranslatable_character or invalid_text_representation
+      or numeric_value_out_of_range
+    then
+      -- jsonb cannot hold a value of the row: it is too large, or a json of which jsonb takes less.
       if o.on_large = 'error' then raise; end if;
       if o.on_large = 'key' then
         get stacked diagnostics why = message_text;
@@ -350,7 +352,9 @@ begin
       perform socketio._emit_change(
         event, rooms, change, 'rows', data, before, whole, tg_relid, o.max_bytes, o.on_large, o.nsp, o.flags);
     end loop;
-  exception when program_limit_exceeded then
+  exception when program_limit_exceeded or untranslatable_character or invalid_text_representation
+    or numeric_value_out_of_range
+  then
     -- jsonb cannot hold all the rows: who would get them hears that there are some.
     if o.on_large = 'error' then raise; end if;
     if o.on_large = 'skip' then return null; end if;
@@ -363,7 +367,9 @@ begin
         continue when event is null or rooms = '{}' and not is_for_all;
         perform socketio._emit_change(event, rooms, change, 'rows', null, null, null, tg_relid, 0, 'key', o.nsp, o.flags);
       end loop;
-    exception when program_limit_exceeded then
+    exception when program_limit_exceeded or untranslatable_character or invalid_text_representation
+      or numeric_value_out_of_range
+    then
       get stacked diagnostics why = message_text;
       perform socketio._warn(tg_relid, why);
     end;

@@ -453,6 +453,28 @@ test("what jsonb cannot hold does not fail the statement that writes either", as
   ]);
 });
 
+test("a json that jsonb does not take fails no statement", async (t) => {
+  const at = await createSqlCluster(t, { size: 1 });
+  const options = '{"columns":["id"]}';
+  await at.sql.unsafe(`
+    create table notes (id integer, data json);
+    ${trigger("after insert on notes for each row", { event: "row", rooms: "", options })};
+    ${
+    trigger("after insert on notes referencing new table as added for each statement", {
+      event: "rows",
+      rooms: "",
+      options,
+    })
+  }`);
+  const strange = ['"\\u0000"', '"\\ud800"', "1e200000", "1"];
+  for (const [id, data] of strange.entries()) {
+    await at.sql`insert into notes values (${id}, ${data}::text::json)`;
+  }
+  const common = { op: "insert", schema: "public", table: "notes" };
+  assert.deepEqual(await at.received("row"), [[[{ ...common, row: { id: 3 } }]]]);
+  assert.deepEqual(await at.received("rows"), [[[{ ...common, rows: [{ id: 3 }] }]]]);
+});
+
 test("columns may have any name, transition tables, too", async (t) => {
   const at = await createSqlCluster(t, { size: 1 });
   const { sql } = at;

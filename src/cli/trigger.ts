@@ -99,6 +99,7 @@ function triggerText(given: Given): string {
     ].map(quoteLiteral).join(",\n  ")
   }\n)`;
   const name = given.value("name") ?? `socketio_${table.at(-1)}`;
+  if (name === "") throw new UsageError("Cannot take an empty --name: a trigger has one");
   const on = table.map(quoteIdentifier).join(".");
   const text = (suffix: string, events: readonly Operation[], rows: string, each: string) =>
     `create trigger ${quoteIdentifier(fitted(name, suffix))}\nafter ${

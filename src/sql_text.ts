@@ -26,19 +26,20 @@ begin
     create schema socketio;
   end if;
   -- Who may create schemas could have made this one, and functions in it that ours would call with their own rights.
+  -- Types are compared with the same type: for two that differ somebody may have made an operator in a schema of the path.
   select
       pg_catalog.string_agg(what || ' of ' || owner, ', ' order by n, what),
       pg_catalog.string_agg(distinct owner, ', ')
     into theirs, others
     from (
       select 1 as n, 'schema socketio' as what, nspowner as own from pg_catalog.pg_namespace
-        where oid = 'socketio'::pg_catalog.regnamespace
+        where oid = 'socketio'::pg_catalog.regnamespace::pg_catalog.oid
       union all
       select 2, oid::pg_catalog.regprocedure::text, proowner from pg_catalog.pg_proc
-        where pronamespace = 'socketio'::pg_catalog.regnamespace
+        where pronamespace = 'socketio'::pg_catalog.regnamespace::pg_catalog.oid
       union all
       select 3, 'socketio.secret', relowner from pg_catalog.pg_class
-        where relnamespace = 'socketio'::pg_catalog.regnamespace and relname = 'secret'
+        where relnamespace = 'socketio'::pg_catalog.regnamespace::pg_catalog.oid and relname = 'secret'
     ) as found
     cross join lateral pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(own)) as owner
     where own not in (select oid from pg_catalog.pg_roles where rolsuper or rolname = current_user);
@@ -51,11 +52,11 @@ begin
       hint = 'If that is right, install as its owner (SET ROLE ' || others
         || '). If you do not know it, drop it: DROP SCHEMA socketio CASCADE.';
   end if;
-  select pg_catalog.string_agg(distinct case grantee when 0 then 'public'
+  select pg_catalog.string_agg(distinct case when grantee = 0::pg_catalog.oid then 'public'
       else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(grantee)) end, ', ')
     into others
     from pg_catalog.pg_namespace, pg_catalog.aclexplode(nspacl)
-    where pg_namespace.oid = 'socketio'::pg_catalog.regnamespace and privilege_type = 'CREATE'
+    where pg_namespace.oid = 'socketio'::pg_catalog.regnamespace::pg_catalog.oid and privilege_type = 'CREATE'
       and grantee not in (select oid from pg_catalog.pg_roles where rolsuper or rolname = current_user);
   if others is not null then
     raise exception using errcode = 'insufficient_privilege',
@@ -933,8 +934,9 @@ declare
   own oid;
 begin
   for own in
+    -- An operator for two types that differ could be somebody else's.
     select oid from pg_catalog.pg_proc
-    where pronamespace = 'socketio'::pg_catalog.regnamespace
+    where pronamespace = 'socketio'::pg_catalog.regnamespace::pg_catalog.oid
       and pg_catalog.pg_has_role(proowner, 'USAGE')
   loop
     execute pg_catalog.format('revoke all on routine %s from public', own::pg_catalog.regprocedure);

@@ -216,6 +216,41 @@ for (const [what, trap] of Object.entries(TRAPS)) {
   });
 }
 
+test("operators that others have made for the types of the catalog are not used", async (t) => {
+  const role = await createRole(t);
+  const { uri, sql } = await createOwned(t);
+  // As up to PostgreSQL 14, where everybody may.
+  await sql.unsafe("grant create on schema public to public");
+  const theirs = connectAs(t, uri, role);
+  const catalog = [
+    "oid",
+    "regnamespace",
+    "regproc",
+    "regprocedure",
+    "regrole",
+    "integer",
+    "bigint",
+  ];
+  for (const [i, left] of catalog.entries()) {
+    for (const [j, right] of catalog.entries()) {
+      const name = `public.trap_${i}_${j}`;
+      await theirs.unsafe(`
+        create function ${name}(${left}, ${right}) returns boolean language plpgsql as $$
+        begin raise exception 'trapped by ${left}, ${right}'; end $$`);
+      for (const operator of ["=", "<>", "<", ">"]) {
+        await theirs.unsafe(
+          `create operator public.${operator} (leftarg = ${left}, rightarg = ${right}, function = ${name})`,
+        );
+      }
+    }
+  }
+  for (const install of [installSql, (sql: Sql) => sql.unsafe(sqlText()).execute()]) {
+    await install(sql);
+    await sql`select socketio.set_secret('a secret of the servers')`;
+  }
+  await sql`select socketio.emit('installed')`;
+});
+
 test("nothing is installed where others may create functions beside it", async (t) => {
   const role = await createRole(t);
   const { sql } = await createOwned(t);

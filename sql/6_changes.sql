@@ -109,6 +109,12 @@ begin
     rooms := '{}';
   elsif left(given[1], 1) = '[' then
     rooms := array(select jsonb_array_elements_text(given[1]::jsonb));
+    -- A null would be no room, and without rooms a change would be for everyone.
+    if given[1]::jsonb @? 'strict $[*] ? (@.type() != "string")' then
+      raise exception using errcode = 'invalid_parameter_value',
+        message = 'Cannot emit changes as the rooms of emit_changes() are no list of texts: current value is ' || given[1],
+        hint = 'For example: ["customer:{customer_id}", "staff"]. An empty text is for everyone.';
+    end if;
   else
     rooms := array[given[1]];
   end if;
@@ -129,7 +135,10 @@ begin
   wrong := coalesce(wrong, case
     when old not in ('none', 'changed', 'all') then '"old"'
     when on_large not in ('key', 'error', 'skip') then '"on_large"'
-    when options ? 'max_bytes' and options ->> 'max_bytes' !~ '^[1-9][0-9]{0,7}$' then '"max_bytes"'
+    when options ? 'max_bytes' and (
+      options ->> 'max_bytes' !~ '^[1-9][0-9]{0,7}$' or (options ->> 'max_bytes')::integer > 33554432
+    ) then '"max_bytes"'
+    when left(nsp, 1) <> '/' or octet_length(nsp) > 16384 then '"nsp"'
   end);
   if wrong is not null then
     raise exception using errcode = 'invalid_parameter_value',
@@ -138,33 +147,37 @@ begin
       hint = '"columns": a list of names or "*"; "old": "none", "changed" or "all"; "on_large": "key", "error" or "skip"; '
         '"max_bytes": up to 33554432; "nsp": a namespace; "flags": an object.';
   end if;
-  max_bytes := least(coalesce((options ->> 'max_bytes')::integer, 33554432), 33554432);
+  max_bytes := coalesce((options ->> 'max_bytes')::integer, 33554432);
   if options -> 'columns' <> '"*"' then
     columns := array(select jsonb_array_elements_text(options -> 'columns'));
   end if;
 end
 $$;
 
--- The columns of a table's primary key.
+-- The columns of a table's primary key; none where it has none.
 create or replace function socketio._key(of_table oid) returns text[]
-language plpgsql stable set search_path = pg_catalog, pg_temp
+language sql stable set search_path = pg_catalog, pg_temp
 as $$
-declare
-  key text[] := array(
-    select attname::text from pg_index join pg_attribute on attrelid = indrelid
-      -- Not those that are only included.
-      and attnum = any ((indkey::smallint[])[0:indnkeyatts - 1])
-    where indrelid = of_table and indisprimary order by array_position(indkey::smallint[], attnum)
-  );
+  select coalesce(array_agg(attname::text order by array_position(indkey::smallint[], attnum)), '{}')
+  from pg_index join pg_attribute on attrelid = indrelid
+    -- Not those that are only included.
+    and attnum = any ((indkey::smallint[])[0:indnkeyatts - 1])
+  where indrelid = of_table and indisprimary
+$$;
+
+-- What was written is kept, and nobody hears of it.
+create or replace function socketio._warn(of_table oid, why text) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
 begin
-  if key <> '{}' then return key; end if;
-  raise exception using errcode = 'program_limit_exceeded',
-    message = format('Cannot emit a change that is too large by its key as %s has no primary key', of_table::regclass),
-    hint = 'Choose "on_large":"skip" or "error", list fewer columns, or add a primary key.';
+  raise warning using errcode = 'program_limit_exceeded',
+    message = format('Cannot emit a change of %s, by its key neither: nobody is told', of_table::regclass),
+    detail = why;
 end
 $$;
 
--- Emits one change, or by its key where it is too large.
+-- Emits one change. What is too large goes by its key, and if that is too large, too, without it: whatever limit it is of
+-- those that sending has, the statement that writes does not fail of it.
 create or replace function socketio._emit_change(
   event text,
   rooms text[],
@@ -183,35 +196,50 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-  message jsonb := change || jsonb_build_object(member, data);
+  message jsonb;
   bytes integer;
   key text[];
+  why text;
 begin
-  if before is not null then message := message || jsonb_build_object('old', before); end if;
-  bytes := octet_length(message::text);
-  -- Servers that encrypt take from SQL only what fits into one payload, with its rooms.
-  if bytes > 6000 and to_regclass('socketio.secret') is not null then
-    if (select secret.encrypt from socketio.secret) then max_bytes := least(max_bytes, 6000); end if;
-  end if;
-  if bytes > max_bytes then
-    if on_large = 'skip' then return; end if;
-    if on_large = 'error' then
-      raise exception using errcode = 'program_limit_exceeded',
-        message = format('Cannot emit a change of %s as it has %s bytes: at most %s are allowed', of_table::regclass, bytes, max_bytes),
-        hint = 'List fewer columns, or choose "on_large":"key" or "skip".';
-    end if;
-    key := socketio._key(of_table);
-    message := change || jsonb_build_object('large', true, member, case
-      when jsonb_typeof(whole) = 'array'
-        then (select jsonb_agg(socketio._pick(value, key) order by n) from jsonb_array_elements(whole) with ordinality as rows (value, n))
-      else socketio._pick(whole, key)
-    end);
-  end if;
-  perform socketio._send(
-    3,
-    'emit',
-    socketio._event(event, message, '{connect,connect_error,disconnect,disconnecting,newListener,removeListener}'),
-    rooms, '{}', nsp, flags);
+  for attempt in 1 .. 3 loop
+    begin
+      if attempt = 1 then
+        message := change || jsonb_build_object(member, data);
+        if before is not null then message := message || jsonb_build_object('old', before); end if;
+      else
+        message := change || '{"large":true}';
+        if attempt = 2 then
+          key := socketio._key(of_table);
+          continue when key = '{}';
+          message := message || jsonb_build_object(member, case
+            when jsonb_typeof(whole) <> 'array' then socketio._pick(whole, key)
+            else (
+              select coalesce(jsonb_agg(socketio._pick(value, key) order by n), '[]')
+              from jsonb_array_elements(whole) with ordinality as rows (value, n)
+            )
+          end);
+        end if;
+      end if;
+      bytes := octet_length(message::text);
+      -- What is said without rows says no more than what has to be said.
+      if bytes > max_bytes and attempt < 3 then
+        raise exception using errcode = 'program_limit_exceeded',
+          message = format('Cannot emit a change of %s as it has %s bytes: at most %s are allowed', of_table::regclass, bytes, max_bytes),
+          hint = 'List fewer columns, or choose "on_large":"key" or "skip".';
+      end if;
+      perform socketio._send(
+        3,
+        'emit',
+        socketio._event(event, message, '{connect,connect_error,disconnect,disconnecting,newListener,removeListener}'),
+        rooms, '{}', nsp, flags);
+      return;
+    exception when program_limit_exceeded or statement_too_complex then
+      if on_large = 'error' then raise; end if;
+      if on_large = 'skip' then return; end if;
+      get stacked diagnostics why = message_text;
+    end;
+  end loop;
+  perform socketio._warn(of_table, why);
 end
 $$;
 
@@ -234,6 +262,7 @@ declare
   old_table name;
   new_rows jsonb[];
   old_rows jsonb[];
+  why text;
 begin
   if lower(current_setting('socketio.suppress', true)) in ('on', 'true', 'yes', '1') then return null; end if;
   if tg_when <> 'AFTER' then
@@ -245,19 +274,30 @@ begin
   is_for_all := o.rooms = '{}';
 
   if tg_level = 'ROW' then
-    whole := case when tg_op = 'DELETE' then to_jsonb(old) else to_jsonb(new) end;
-    data := socketio._pick(whole, o.columns);
-    if tg_op = 'UPDATE' then
-      before := socketio._pick(to_jsonb(old), o.columns);
-      if before = data then return null; end if;
-      before := case when o.old <> 'none' then socketio._old(before, data, o.old) end;
-    end if;
-    event := socketio._fill(o.event, change, whole);
-    rooms := socketio._fill_all(o.rooms, change, whole);
-    if event is not null and (is_for_all or rooms <> '{}') then
-      perform socketio._emit_change(
-        event, rooms, change, 'row', data, before, whole, tg_relid, o.max_bytes, o.on_large, o.nsp, o.flags);
-    end if;
+    begin
+      whole := case when tg_op = 'DELETE' then to_jsonb(old) else to_jsonb(new) end;
+      data := socketio._pick(whole, o.columns);
+      if tg_op = 'UPDATE' then
+        before := socketio._pick(to_jsonb(old), o.columns);
+        if before = data then return null; end if;
+        before := case when o.old <> 'none' then socketio._old(before, data, o.old) end;
+      end if;
+      event := socketio._fill(o.event, change, whole);
+      rooms := socketio._fill_all(o.rooms, change, whole);
+      if event is not null and (is_for_all or rooms <> '{}') then
+        perform socketio._emit_change(
+          event, rooms, change, 'row', data, before, whole, tg_relid, o.max_bytes, o.on_large, o.nsp, o.flags);
+      end if;
+    exception when program_limit_exceeded or untranslatable_character or invalid_text_representation
+      or numeric_value_out_of_range
+    then
+      -- jsonb cannot hold a value of the row: it is too large, or a json of which jsonb takes less.
+      if o.on_large = 'error' then raise; end if;
+      if o.on_large = 'key' then
+        get stacked diagnostics why = message_text;
+        perform socketio._warn(tg_relid, why);
+      end if;
+    end;
     return null;
   end if;
 
@@ -277,40 +317,63 @@ begin
       hint = 'CREATE TRIGGER ... REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT '
         '(for INSERT only the new one, for DELETE only the old one), or FOR EACH ROW.';
   end if;
-  if new_table is not null then
-    execute format('select array_agg(to_jsonb(changed)) from %I as changed', new_table) into new_rows;
-  end if;
-  if old_table is not null then
-    execute format('select array_agg(to_jsonb(changed)) from %I as changed', old_table) into old_rows;
-  end if;
-  -- Both transition tables have the rows of an UPDATE in the same order.
-  for event, rooms, data, before, whole in
-    with picked as (
+  begin
+    if new_table is not null then
+      execute format('select array_agg(to_jsonb(changed.*)) from %I as changed', new_table) into new_rows;
+    end if;
+    if old_table is not null then
+      execute format('select array_agg(to_jsonb(changed.*)) from %I as changed', old_table) into old_rows;
+    end if;
+    -- Both transition tables have the rows of an UPDATE in the same order.
+    for event, rooms, data, before, whole in
+      with picked as (
+        select
+          n,
+          coalesce(new_row, old_row) as row_whole,
+          socketio._pick(coalesce(new_row, old_row), o.columns) as row_data,
+          socketio._pick(old_row, o.columns) as row_before
+        from unnest(new_rows, old_rows) with ordinality as changed (new_row, old_row, n)
+      ), named as (
+        select
+          n, row_whole, row_data, row_before,
+          socketio._fill(o.event, change, row_whole) as row_event,
+          socketio._fill_all(o.rooms, change, row_whole) as row_rooms
+        from picked where tg_op <> 'UPDATE' or row_data <> row_before
+      )
       select
-        n,
-        coalesce(new_row, old_row) as row_whole,
-        socketio._pick(coalesce(new_row, old_row), o.columns) as row_data,
-        socketio._pick(old_row, o.columns) as row_before
-      from unnest(new_rows, old_rows) with ordinality as changed (new_row, old_row, n)
-    ), named as (
-      select
-        n, row_whole, row_data, row_before,
-        socketio._fill(o.event, change, row_whole) as row_event,
-        socketio._fill_all(o.rooms, change, row_whole) as row_rooms
-      from picked where tg_op <> 'UPDATE' or row_data <> row_before
-    )
-    select
-      row_event,
-      row_rooms,
-      jsonb_agg(row_data order by n),
-      jsonb_agg(socketio._old(row_before, row_data, o.old) order by n) filter (where tg_op = 'UPDATE' and o.old <> 'none'),
-      jsonb_agg(row_whole order by n) filter (where o.on_large = 'key')
-    from named where row_event is not null and (is_for_all or row_rooms <> '{}')
-    group by row_event, row_rooms order by min(n)
-  loop
-    perform socketio._emit_change(
-      event, rooms, change, 'rows', data, before, whole, tg_relid, o.max_bytes, o.on_large, o.nsp, o.flags);
-  end loop;
+        row_event,
+        row_rooms,
+        jsonb_agg(row_data order by n),
+        jsonb_agg(socketio._old(row_before, row_data, o.old) order by n) filter (where tg_op = 'UPDATE' and o.old <> 'none'),
+        jsonb_agg(row_whole order by n) filter (where o.on_large = 'key')
+      from named where row_event is not null and (is_for_all or row_rooms <> '{}')
+      group by row_event, row_rooms order by min(n)
+    loop
+      perform socketio._emit_change(
+        event, rooms, change, 'rows', data, before, whole, tg_relid, o.max_bytes, o.on_large, o.nsp, o.flags);
+    end loop;
+  exception when program_limit_exceeded or untranslatable_character or invalid_text_representation
+    or numeric_value_out_of_range
+  then
+    -- jsonb cannot hold all the rows: who would get them hears that there are some.
+    if o.on_large = 'error' then raise; end if;
+    if o.on_large = 'skip' then return null; end if;
+    begin
+      for event, rooms in execute format(
+        'select distinct socketio._fill($1, $3, given), socketio._fill_all($2, $3, given) '
+        'from (select to_jsonb(changed.*) as given from %I as changed) as row', coalesce(new_table, old_table))
+        using o.event, o.rooms, change
+      loop
+        continue when event is null or rooms = '{}' and not is_for_all;
+        perform socketio._emit_change(event, rooms, change, 'rows', null, null, null, tg_relid, 0, 'key', o.nsp, o.flags);
+      end loop;
+    exception when program_limit_exceeded or untranslatable_character or invalid_text_representation
+      or numeric_value_out_of_range
+    then
+      get stacked diagnostics why = message_text;
+      perform socketio._warn(tg_relid, why);
+    end;
+  end;
   return null;
 end
 $$;

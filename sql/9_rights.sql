@@ -4,8 +4,9 @@ declare
   own oid;
 begin
   for own in
+    -- An operator for two types that differ could be somebody else's.
     select oid from pg_catalog.pg_proc
-    where pronamespace = 'socketio'::pg_catalog.regnamespace
+    where pronamespace = 'socketio'::pg_catalog.regnamespace::pg_catalog.oid
       and pg_catalog.pg_has_role(proowner, 'USAGE')
   loop
     execute pg_catalog.format('revoke all on routine %s from public', own::pg_catalog.regprocedure);

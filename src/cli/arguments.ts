@@ -121,7 +121,7 @@ export function readArguments(
 
 /** What a sentence may repeat of what was typed: no password, and not all of it. */
 export function echo(typed: string): string {
-  const safe = typed.includes("//") ? withoutPassword(typed) : typed;
+  const safe = /\/\/|password\s*=/i.test(typed) ? withoutPassword(typed) : typed;
   return safe.length > 80 ? `${safe.slice(0, 80)}…` : safe;
 }
 

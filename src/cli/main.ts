@@ -58,12 +58,20 @@ export async function run(args: readonly string[], io: CliIo): Promise<number> {
     return EXIT.done;
   } catch (fault) {
     const isMisuse = fault instanceof UsageError;
-    io.err.write(`socketio-pg: ${messageOf(fault)}\n`);
+    io.err.write(`socketio-pg: ${messageOf(fault)}\n${hintOf(fault)}`);
     if (isMisuse) {
       io.err.write(`"socketio-pg ${command === undefined ? "" : `${name} `}--help" says more\n`);
     }
     return isMisuse ? EXIT.misused : EXIT.failed;
   }
+}
+
+/** What PostgreSQL, or a function of ours in it, says of what to do about an error. */
+function hintOf(fault: unknown): string {
+  for (let each = fault; each instanceof Error; each = each.cause) {
+    if ("hint" in each && typeof each.hint === "string") return `${each.hint}\n`;
+  }
+  return "";
 }
 
 function unknown(name: string): UsageError {

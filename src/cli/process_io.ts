@@ -4,6 +4,9 @@
 import process from "node:process";
 import type { CliIo, Output } from "./io.ts";
 
+/** What somebody may pipe into a command: twice what an event may have, as JSON can be written with more blanks. */
+const MAX_INPUT = 64 * 1024 * 1024;
+
 const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
 /** What a command has when it is a process. */
@@ -19,7 +22,14 @@ export function processIo(): CliIo {
     async readIn() {
       let text = "";
       process.stdin.setEncoding("utf8");
-      for await (const piece of process.stdin) text += String(piece);
+      for await (const piece of process.stdin) {
+        text += String(piece);
+        if (text.length > MAX_INPUT) {
+          throw new Error(
+            `Cannot read more than ${MAX_INPUT} characters from the standard input: an event has at most half of it`,
+          );
+        }
+      }
       return text;
     },
     stopped() {

@@ -31,7 +31,7 @@ Options:
   --columns LIST      what clients see, separated by commas, or "*"; may be repeated
   --old WHICH         what an update says of the row before: none, changed or all
   --on-large HOW      a change that is too large: key, error or skip
-  --max-bytes NUMBER  what is too large
+  --max-bytes NUMBER  how large it may be: 33554432 by default and at most
   --statement         one event for all rows of a statement, and of the same rooms
   --nsp NAMESPACE     "/" by default
   --name NAME         of the trigger; "socketio_TABLE" by default
@@ -53,6 +53,9 @@ const TRANSITION: Readonly<Record<Operation, string>> = {
 
 /** NAMEDATALEN - 1: PostgreSQL cuts longer names. */
 const MAX_NAME_BYTES = 63;
+
+/** What `emit_changes()` takes as "max_bytes". */
+const MAX_CHANGE_BYTES = 33_554_432;
 
 /** Prints the statement that creates a trigger. */
 export const trigger: Command = {
@@ -96,6 +99,7 @@ function triggerText(given: Given): string {
     ].map(quoteLiteral).join(",\n  ")
   }\n)`;
   const name = given.value("name") ?? `socketio_${table.at(-1)}`;
+  if (name === "") throw new UsageError("Cannot take an empty --name: a trigger has one");
   const on = table.map(quoteIdentifier).join(".");
   const text = (suffix: string, events: readonly Operation[], rows: string, each: string) =>
     `create trigger ${quoteIdentifier(fitted(name, suffix))}\nafter ${
@@ -171,6 +175,11 @@ function optionsOf(given: Given): Record<string, unknown> {
   const old = given.choice("old", ["none", "changed", "all"]);
   const onLarge = given.choice("on-large", ["key", "error", "skip"]);
   const maxBytes = given.number("max-bytes", true);
+  if (maxBytes !== undefined && maxBytes > MAX_CHANGE_BYTES) {
+    throw new UsageError(
+      `Cannot take "${maxBytes}" as --max-bytes: at most ${MAX_CHANGE_BYTES} are allowed`,
+    );
+  }
   const nsp = given.value("nsp");
   if (old !== undefined) options.old = old;
   if (onLarge !== undefined) options.on_large = onLarge;

@@ -101,3 +101,10 @@ test("of several hosts the one that is there is taken", async (scope) => {
   assert.deepEqual(await runHere(args), SILENT);
   await cluster.inbox(0).count("found", 1);
 });
+
+test("more than any event may have is not read from the standard input to its end", async (scope) => {
+  const args = ["emit", "x", "-", "--uri", "postgresql://me@127.0.0.1:1/nowhere"];
+  const { code, err } = await execute(scope, args, { input: "x".repeat(64 * 1024 * 1024 + 1) });
+  assert.equal(code, 1);
+  assert.match(err, /^socketio-pg: Cannot read more than 67108864 characters[^\n]*\n$/);
+});

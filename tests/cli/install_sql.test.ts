@@ -40,3 +40,17 @@ test("a role that may not is told so", async (scope) => {
   assert.match(err, /^socketio-pg: permission denied for database /);
   assert.doesNotMatch(err, /hush/);
 });
+
+test("a schema that others have made is refused, with what to do", async (scope) => {
+  const { uri } = await createDatabase(scope, await databaseUri());
+  const sql = connectSql(scope, uri);
+  const role = `cli_${crypto.getRandomValues(new Uint32Array(1))[0]}`;
+  await sql.unsafe(`create role ${role}; create schema socketio authorization ${role}`);
+  scope.after(() => sql.unsafe(`drop owned by ${role} cascade; drop role ${role}`));
+  const { code, err } = await runHere(["install-sql", "--uri", uri]);
+  assert.equal(code, 1);
+  assert.match(
+    err,
+    new RegExp(`^socketio-pg: Cannot install .*: ${role}\n.*SET ROLE ${role}.*\n$`),
+  );
+});

@@ -99,6 +99,20 @@ test("lines of JSON of an adapter, an emitter, SQL and something large", async (
   ]);
 });
 
+test("patterns of events, and names that are made to take long", async (scope) => {
+  const cluster = await createCluster(scope, { size: 1 });
+  const { uri, prefix } = cluster;
+  const patterns = ["ab*ba", "x*y*z", "*a*a*a*a*c", "last"].flatMap((each) => ["--event", each]);
+  const monitor = await startMonitor(scope, [
+    ...["--json", "--uri", uri, "--prefix", prefix],
+    ...patterns,
+  ]);
+  const names = ["aba", "abba", "xzy", "xyz", "x1y2z", "xyzz.", "a".repeat(7_000), "aaaac", "last"];
+  for (const name of names) cluster.io(0).emit(name);
+  const seen = (await shown(monitor, 5)).map(({ event }) => event);
+  assert.deepEqual(seen, ["abba", "xyz", "x1y2z", "aaaac", "last"]);
+});
+
 test("it is not counted as a server, and holds no lock", async (scope) => {
   const cluster = await createCluster(scope, { size: 2 });
   const { uri, prefix } = cluster;

@@ -42,10 +42,15 @@ const MISUSES: readonly [args: string[], sentence: RegExp][] = [
   [["trigger", "t", "--columns", "*,a", "--everyone"], /both a list and all of them/],
   [["trigger", "t", "upsert"], /Cannot take "upsert" as an operation/],
   [["trigger", "t", "truncate", "--columns", "a", "--everyone"], /add --statement/],
+  [["trigger", "t", "--columns", "a", "--everyone", "--name", ""], /Cannot take an empty --name/],
   [["trigger", "a.b.c", "--columns", "a", "--everyone"], /Cannot take "a\.b\.c" as a table/],
   [["trigger", ".a", "--columns", "a", "--everyone"], /Cannot take "\.a" as a table/],
   [["trigger", 'a"b', "--columns", "a", "--everyone"], /Cannot take "a"b" as a table/],
   [["trigger", "t", "--columns", "a", "--everyone", "--old", "new"], /one of none, changed, all/],
+  [
+    ["trigger", "t", "--columns", "a", "--everyone", "--max-bytes", "33554433"],
+    /Cannot take "33554433" as --max-bytes: at most 33554432 are allowed/,
+  ],
 ];
 
 test("a wrong call is a sentence, where to read more, and exit code 2", async () => {
@@ -98,6 +103,9 @@ test("passwords and secrets are not repeated", async (scope) => {
     [["emit", "a", "--to", `-${uri}`]],
     [["emit", "a", "--json", uri]],
     [["emit", "a", "--json", "postgres://me:hush@h"]],
+    [["emit", "a", "--json", "host=h password=hush-hush"]],
+    [["host=h PASSWORD = 'hush hush'"]],
+    [["trigger", "password=hush.a.b"]],
     [["monitor", "--count", uri]],
     [["emit", "a", "--secret", "hush-hush-hush-hush"]],
     [["emit", "a", "--secret-file", file]],

@@ -163,3 +163,127 @@ test("every function has a search_path of its own, and objects of callers are no
   await sql`select socketio.emit('safe')`;
   await until("it came", () => heard.length === 1);
 });
+
+/** What somebody who may create schemas has prepared, for `stranger` in place of the role. */
+const TRAPS: Readonly<Record<string, string>> = {
+  "the prefix": `
+    create function socketio._default_prefix() returns text language plpgsql immutable
+    as $$ begin raise exception 'trapped'; end $$`,
+  "a version that is there": `
+    create function socketio.version() returns integer language sql as 'select 1'`,
+  "a later version": `
+    create function socketio.version() returns integer language sql as 'select 999999999'`,
+  "another function of the same name": `
+    create function socketio._event(text, jsonb, text) returns text language plpgsql
+    as $$ begin raise exception 'trapped'; end $$`,
+  "the secret": `
+    create view socketio.secret as select 'x'::text as key_id, ''::bytea as inner_pad,
+      ''::bytea as outer_pad, (1 / 0 = 0) as encrypt`,
+  "an empty schema": "",
+};
+
+for (const [what, trap] of Object.entries(TRAPS)) {
+  test(`nothing is installed among what others have prepared: ${what}`, async (t) => {
+    const stranger = await createRole(t);
+    const { uri, owner, sql } = await createOwned(t);
+    await sql.unsafe(`grant create on database ${new URL(uri).pathname.slice(1)} to ${stranger}`);
+    const theirs = connectAs(t, uri, stranger);
+    await theirs.unsafe(`create schema socketio; grant all on schema socketio to public; ${trap}`);
+    const before = JSON.stringify(await contents(sql));
+    for (const installer of [connectSql(t, uri), sql]) {
+      for (const install of [installSql, (sql: Sql) => sql.unsafe(sqlText()).execute()]) {
+        await assert.rejects(install(installer), (error: Error & Record<string, string>) => {
+          assert.equal(error.code, "42501");
+          assert.match(
+            error.message,
+            /^Cannot install .* schema socketio, .* belongs to others: role_/,
+          );
+          assert.match(error.detail ?? "", new RegExp(`schema socketio of ${stranger}`));
+          assert.match(error.hint ?? "", /drop schema socketio cascade/i);
+          return true;
+        });
+      }
+    }
+    assert.equal(JSON.stringify(await contents(sql)), before);
+    // Nor when the schema itself is one's own.
+    await connectSql(t, uri).unsafe(`alter schema socketio owner to ${owner}`);
+    await sql.unsafe("revoke all on schema socketio from public");
+    if (trap === "") return await installSql(sql);
+    await assert.rejects(installSql(sql), { code: "42501", detail: new RegExp(stranger) });
+    await sql.unsafe("drop schema socketio cascade");
+    await installSql(sql);
+    await sql`select socketio.emit('installed')`;
+  });
+}
+
+test("operators that others have made for the types of the catalog are not used", async (t) => {
+  const role = await createRole(t);
+  const { uri, sql } = await createOwned(t);
+  // As up to PostgreSQL 14, where everybody may.
+  await sql.unsafe("grant create on schema public to public");
+  const theirs = connectAs(t, uri, role);
+  const catalog = [
+    "oid",
+    "regnamespace",
+    "regproc",
+    "regprocedure",
+    "regrole",
+    "integer",
+    "bigint",
+  ];
+  for (const [i, left] of catalog.entries()) {
+    for (const [j, right] of catalog.entries()) {
+      const name = `public.trap_${i}_${j}`;
+      await theirs.unsafe(`
+        create function ${name}(${left}, ${right}) returns boolean language plpgsql as $$
+        begin raise exception 'trapped by ${left}, ${right}'; end $$`);
+      for (const operator of ["=", "<>", "<", ">"]) {
+        await theirs.unsafe(
+          `create operator public.${operator} (leftarg = ${left}, rightarg = ${right}, function = ${name})`,
+        );
+      }
+    }
+  }
+  for (const install of [installSql, (sql: Sql) => sql.unsafe(sqlText()).execute()]) {
+    await install(sql);
+    await sql`select socketio.set_secret('a secret of the servers')`;
+  }
+  await sql`select socketio.emit('installed')`;
+});
+
+test("nothing is installed where others may create functions beside it", async (t) => {
+  const role = await createRole(t);
+  const { sql } = await createOwned(t);
+  await sql.unsafe("create schema socketio");
+  for (const other of ["public", role]) {
+    await sql.unsafe(`grant create on schema socketio to ${other}`);
+    await assert.rejects(installSql(sql), {
+      code: "42501",
+      message: new RegExp(`others may create functions in schema socketio: ${other}`),
+      hint: `REVOKE CREATE ON SCHEMA socketio FROM ${other}`,
+    });
+    await sql.unsafe(`revoke create on schema socketio from ${other}`);
+  }
+  await installSql(sql);
+  await sql`select socketio.emit('installed')`;
+});
+
+test("a superuser leaves alone what the owner of the database has installed, and says as whom to go on", async (t) => {
+  const { uri, owner, sql } = await createOwned(t);
+  await installSql(sql);
+  const admin = connectSql(t, uri);
+  const before = await contents(sql);
+  await installSql(admin);
+  await assert.rejects(admin.unsafe(sqlText()).execute(), {
+    code: "42501",
+    hint: new RegExp(`set role ${owner}`, "i"),
+  });
+  await admin.begin(async (tx) => {
+    await tx.unsafe(`set local role ${owner}`);
+    await tx.unsafe(sqlText());
+  });
+  assert.deepEqual(await contents(sql), before);
+  const [row] = await sql`select count(*)::integer as count from pg_proc
+    where pronamespace = 'socketio'::regnamespace and proowner <> current_user::regrole`;
+  assert.equal(row?.["count"], 0);
+});

@@ -117,3 +117,66 @@ test("only the owner reads the key, default privileges or not, and a secret has 
   });
   await assert.rejects(sql`select socketio.set_signing_key('short')`.execute(), { code: "22023" });
 });
+
+test("where servers encrypt, no change is so large that the statement that writes fails of it", async (t) => {
+  const at = await createSqlCluster(t, { adapter: { secret: SECRET, encrypt: true } });
+  const { sql } = at;
+  await sql`select socketio.set_secret(${SECRET}, encrypt => true)`;
+  await sql.unsafe(`create table notes (id text primary key, room text, note text)`);
+  for (const choice of ["key", "skip"]) {
+    const options = `{"columns":["note"],"on_large":"${choice}"}`;
+    await sql.unsafe(`
+      create trigger ${choice}_row after insert on notes for each row execute function
+        socketio.emit_changes('row ${choice}', '["{room}","everyone"]', '${options}');
+      create trigger ${choice}_rows after insert on notes referencing new table as added
+        for each statement execute function
+        socketio.emit_changes('rows ${choice}', '["everyone"]', '${options}');
+      create trigger ${choice}_event after insert on notes for each row execute function
+        socketio.emit_changes('{room}', 'everyone', '${options}')`);
+  }
+  for (const i of [0, 1]) await at.cluster.socket(i).join("everyone");
+  // The row alone would fit, its rooms or the name of its event do not; nor does the key.
+  await sql`insert into notes values ('rooms', repeat('r', 3000), repeat('x', 5500))`;
+  await sql`insert into notes values ('all rooms', repeat('r', 9000), '')`;
+  await sql`insert into notes values (repeat('k', 9000), '', repeat('x', 9000))`;
+  await sql`insert into notes select n || repeat('k', 50), '', repeat('x', 50) from generate_series(1, 200) as n`;
+  await sql`insert into notes values ('small', '', 'small')`;
+  const common = { op: "insert", schema: "public", table: "notes" };
+  const large = { ...common, large: true };
+  const small = { ...common, row: { note: "small" } };
+  const note = { note: "x".repeat(50) };
+  const row = (await at.received("row key")).map((events) => events.map(([change]) => change));
+  for (const changes of row) {
+    assert.deepEqual(changes[0], { ...large, row: { id: "rooms" } });
+    assert.deepEqual(changes[1], large);
+    assert.deepEqual(
+      changes.slice(2, -1),
+      Array.from({ length: 200 }, () => ({
+        ...common,
+        row: note,
+      })),
+    );
+    assert.deepEqual(changes.at(-1), small);
+  }
+  const smallRows = [{ ...common, rows: [{ note: "small" }] }];
+  for (const changes of await at.received("rows key")) {
+    assert.deepEqual(changes, [
+      [{ ...common, rows: [{ note: "x".repeat(5_500) }] }],
+      [{ ...common, rows: [{ note: "" }] }],
+      [large],
+      [large],
+      smallRows,
+    ]);
+  }
+  for (const changes of await at.received("rows skip")) {
+    assert.deepEqual(changes.map(([change]) => change), [
+      { ...common, rows: [{ note: "x".repeat(5_500) }] },
+      { ...common, rows: [{ note: "" }] },
+      ...smallRows,
+    ]);
+  }
+  for (const changes of await at.received("row skip")) {
+    assert.equal(changes.length, 201);
+    assert.deepEqual(changes.at(-1), [small]);
+  }
+});

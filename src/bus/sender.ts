@@ -198,7 +198,9 @@ export class Sender {
 
   /** The connection was lost: whatever was open is part of that now. */
   interrupted(): void {
-    const after = Math.min(this.#received, this.#openAfter);
+    let after = Math.min(this.#received, this.#openAfter);
+    // What followed without a hole has come, whatever was open.
+    for (const sequence of this.#recent) if (sequence === after + 1) after = sequence;
     this.#waits.clear();
     this.wait(undefined, true, after);
   }

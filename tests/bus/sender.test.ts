@@ -94,6 +94,18 @@ test("after an outage nothing that may come after something missed is handed ove
   assert.equal(sender.heldLength, 0);
 });
 
+test("an outage while a channel is being opened is about what came after the last hole", () => {
+  const { sender, comes, misses } = setUp();
+  comes(1);
+  sender.wait(undefined, false);
+  comes(2);
+  comes(3);
+  misses(4, "room");
+  comes(5);
+  sender.interrupted();
+  assert.deepEqual([...sender.waits].map(({ after }) => after), [3]);
+});
+
 test("while a channel is being opened only what leaves a hole waits", () => {
   const { sender, comes, misses, delivered, again } = setUp();
   comes(1);

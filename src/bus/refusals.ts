@@ -29,6 +29,7 @@ export class Refusals {
   #count = 0;
   #lastAt = -Infinity;
   #retry: ReturnType<typeof setTimeout> | undefined;
+  #isClosed = false;
 
   constructor(events: RefusalEvents) {
     this.#events = events;
@@ -52,6 +53,8 @@ export class Refusals {
     // What comes and goes is one outage.
     if (now - this.#lastAt > QUIET_MS) this.#events.refused(fault);
     this.#lastAt = now;
+    // The answer to a statement may come while the connection is being closed: a timer would keep the process alive.
+    if (this.#isClosed) return true;
     if (code === QUEUE_FULL && this.#count % STUCK_AFTER === 0) this.#events.stuck();
     this.#retry = setTimeout(() => {
       // A queue that was full stays so until somebody asks how full it is: only that, and a NOTIFY that succeeds, lets
@@ -76,6 +79,7 @@ export class Refusals {
 
   /** Tries nothing any more. */
   close(): void {
+    this.#isClosed = true;
     clearTimeout(this.#retry);
   }
 }

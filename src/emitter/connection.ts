@@ -4,6 +4,7 @@
  */
 import postgres from "postgres";
 import { withDeadline } from "../bus/deadline.ts";
+import { codeOf, READ_ONLY } from "../bus/sql_state.ts";
 import { messageOf, PgAdapterError } from "../errors.ts";
 import { type Dial, dial } from "./socket.ts";
 import type { Statement } from "./statement.ts";
@@ -181,7 +182,7 @@ export class Connection {
 
   /** A standby before version 14 says so only now. */
   #refusal(fault: unknown): unknown {
-    return codeOf(fault) === "25006" ? this.#fail(this.#standby(fault)) : fault;
+    return codeOf(fault) === READ_ONLY ? this.#fail(this.#standby(fault)) : fault;
   }
 
   /** Gives the connection up; what was the reason first stays it. */
@@ -253,8 +254,4 @@ function isRefusal(fault: unknown): boolean {
   // Poolers leave out the one that is not translated.
   const { severity, severity_local } = fault as { severity?: unknown; severity_local?: unknown };
   return (severity ?? severity_local) === "ERROR";
-}
-
-function codeOf(fault: unknown): string {
-  return fault !== null && typeof fault === "object" && "code" in fault ? String(fault.code) : "";
 }

@@ -194,8 +194,12 @@ test(
       "everything has come, or was told of",
       () => judge().then(() => true, () => false),
       20_000,
-    )
-      .catch(judge);
+    ).catch(judge);
+    await until("nothing more comes", async () => {
+      const before = await child.tell("received");
+      await traffic.settle(500);
+      return before === await child.tell("received");
+    });
     await judge();
   },
   { deadline: 90_000 },

@@ -1,7 +1,7 @@
 /**
  * The other processes that are heard: what they send, in order, and what was missed of it, which is asked for.
  */
-import { type Ask, decodeAsk, decodeAskEnd } from "../wire/ask.ts";
+import { type Ask, decodeAsk, decodeAskEnd, MAX_LOST } from "../wire/ask.ts";
 import { type Frame, ownCopy } from "../wire/frame.ts";
 import { type Deferred, deferred } from "./deadline.ts";
 import { Sender, type Wait } from "./sender.ts";
@@ -246,7 +246,15 @@ export class Processes {
       return this.#ask(sender, wait);
     }
     const { order = 0 } = wait.asked ?? {};
-    if (lost > 0) this.#events.gap(sender.uid, lost);
+    let missed = 0;
+    for (const [i, { sequence, messages }] of lost.entries()) {
+      // What came before the question was heard is not remembered either, and is not missed.
+      const hasCome = i === 0 && lost.length > MAX_LOST
+        ? sender.hasAll(wait.after, sequence)
+        : sender.hasSeen(sequence);
+      if (!hasCome) missed += messages;
+    }
+    if (missed > 0) this.#events.gap(sender.uid, missed);
     this.#settle(sender, id, sequence);
     // Questions are heard in their order: those before this one were not.
     this.#askAgain(sender, order);

@@ -72,6 +72,8 @@ export class Sender {
   readonly #events: SenderEvents;
   /** The highest sequence number that was handed over. */
   #top = 0;
+  /** After which one all that were handed over followed each other without a hole. */
+  #wholeAfter = 0;
   /** The last ones that were handed over. */
   #recent: number[] = [];
   /** The highest sequence number that came. */
@@ -109,10 +111,14 @@ export class Sender {
     return this.#waits.size > 0;
   }
 
-  /** Whether everything after a sequence number up to another one was handed over. */
+  /** Whether everything after a sequence number up to another one has come. */
   hasAll(after: number, until: number): boolean {
-    const numbers = this.#recent.filter((number) => after < number && number <= until);
-    return numbers.length === until - after;
+    const isMeant = (number: number) => after < number && number <= until;
+    // Of what followed without a hole the numbers need not be known one by one.
+    let known = Math.max(0, Math.min(until, this.#top) - Math.max(after, this.#wholeAfter));
+    for (const number of this.#recent) if (isMeant(number) && number <= this.#wholeAfter) known++;
+    for (const number of this.#held.keys()) if (isMeant(number)) known++;
+    return known >= until - after;
   }
 
   /** About how many characters are held back. */
@@ -122,7 +128,9 @@ export class Sender {
 
   /** Whether a frame came before, of late. */
   hasSeen(sequence: number): boolean {
-    return this.#held.has(sequence) || this.#recent.includes(sequence);
+    if (sequence > this.#top) return this.#held.has(sequence);
+    return sequence > this.#wholeAfter || this.#recent.includes(sequence) ||
+      this.#held.has(sequence);
   }
 
   /** Takes a frame that came on a channel. */
@@ -149,7 +157,7 @@ export class Sender {
       this.#doubt(this.#received);
     }
     // Its number is the first that counts: what it sent before was not for this process.
-    if (isFirst) this.#top = sequence - 1;
+    if (isFirst) this.#top = this.#wholeAfter = sequence - 1;
     this.#last.set(channel, sequence);
     this.#received = Math.max(this.#received, sequence);
     const held = { frame, isTrusted: before !== undefined && previous === before };
@@ -309,6 +317,7 @@ export class Sender {
   }
 
   #deliver({ frame, isTrusted }: Held): void {
+    if (frame.sequence !== this.#top + 1) this.#wholeAfter = frame.sequence - 1;
     this.#top = frame.sequence;
     this.#recent.push(frame.sequence);
     if (this.#recent.length >= 2 * RECENT) this.#recent = this.#recent.slice(-RECENT);
@@ -351,5 +360,6 @@ export class Sender {
     let before = sequence;
     for (const number of this.#held.keys()) before = Math.min(before, number - 1);
     this.#top = this.#recent.at(-1) ?? before;
+    this.#wholeAfter = Math.min(this.#wholeAfter, this.#top);
   }
 }

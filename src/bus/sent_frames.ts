@@ -2,6 +2,7 @@
  * What this process has sent of late: from here others get what they missed. It is bounded in time and in bytes; of
  * what is past the bounds only the number of messages is known, for a while.
  */
+import type { Lost } from "../wire/ask.ts";
 import type { Notification } from "../wire/frame.ts";
 
 /** A frame that was sent. */
@@ -16,8 +17,8 @@ export interface SentFrame extends Notification {
 /** Frames that were asked for. */
 export interface Remembered {
   frames: SentFrame[];
-  /** How many messages are not remembered any more. */
-  lost: number;
+  /** What is not remembered any more. */
+  lost: Lost[];
 }
 
 type Forgotten = Pick<SentFrame, "sequence" | "channel" | "messages"> & { at: number };
@@ -95,13 +96,13 @@ export class SentFrames {
       if (frame.sequence <= sequence || at < since) break;
       if (isWanted(frame.channel)) frames.push(frame);
     }
-    let lost = 0;
+    const lost: Lost[] = [];
     for (let i = this.#forgotten.length - 1; i >= 0; i--) {
       const frame = this.#forgotten[i]!;
       if (frame.sequence <= sequence || frame.at < since) break;
       if (!isWanted(frame.channel) || !isMissed(frame.sequence, frame.channel)) continue;
-      lost += frame.messages;
+      lost.push({ sequence: frame.sequence, messages: frame.messages });
     }
-    return { frames: frames.reverse(), lost };
+    return { frames: frames.reverse(), lost: lost.reverse() };
   }
 }

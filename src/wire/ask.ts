@@ -18,11 +18,24 @@ export interface Ask {
   hasRoomChannels: boolean;
 }
 
+/** A frame that its sender has sent and does not remember. */
+export interface Lost {
+  sequence: number;
+  /** How many messages begin in it. */
+  messages: number;
+}
+
+/** Of how many frames that are not remembered each is named; one more stands before them for all that are older. */
+export const MAX_LOST = 200;
+
 /** The end of an answer. */
 export interface AskEnd {
   id: number;
-  /** How many messages could not be repeated. */
-  lost: number;
+  /**
+   * What could not be repeated, in order. Of many the first stands for all up to it. Some may have come before the
+   * question was heard, which its sender does not know.
+   */
+  lost: readonly Lost[];
   /** The one of the question. */
   back?: number;
 }
@@ -59,7 +72,11 @@ export function decodeAsk(body: string): Ask {
 
 /** Encodes the body of a frame of kind `e`. */
 export function encodeAskEnd({ id, lost, back }: AskEnd): string {
-  return JSON.stringify({ i: id, l: lost, ...back !== undefined && { b: back } });
+  const older = lost.slice(0, Math.max(0, lost.length - MAX_LOST));
+  const messages = older.reduce((sum, { messages }) => sum + messages, 0);
+  const named = lost.slice(older.length).map(({ sequence, messages }) => [sequence, messages]);
+  if (older.length > 0) named.unshift([older.at(-1)!.sequence, messages]);
+  return JSON.stringify({ i: id, l: named, ...back !== undefined && { b: back } });
 }
 
 /**
@@ -69,7 +86,16 @@ export function encodeAskEnd({ id, lost, back }: AskEnd): string {
  */
 export function decodeAskEnd(body: string): AskEnd {
   const { i, l, b } = parseObject(body);
-  return { id: whole(i), lost: whole(l), ...b !== undefined && { back: whole(b) } };
+  if (!Array.isArray(l)) {
+    throw new MalformedMessage("Cannot read an answer as what is lost is no array");
+  }
+  const lost = l.map((pair) => {
+    if (!Array.isArray(pair)) {
+      throw new MalformedMessage("Cannot read an answer as something that is lost is no array");
+    }
+    return { sequence: whole(pair[0]), messages: whole(pair[1]) };
+  });
+  return { id: whole(i), lost, ...b !== undefined && { back: whole(b) } };
 }
 
 function whole(value: unknown): number {

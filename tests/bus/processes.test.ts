@@ -1,7 +1,7 @@
 /** What is asked of those of whom something was missed, when, and what comes of it. */
 import assert from "node:assert/strict";
 import { Processes } from "../../src/bus/processes.ts";
-import { type Ask, encodeAsk, encodeAskEnd } from "../../src/wire/ask.ts";
+import { type Ask, encodeAsk, encodeAskEnd, type Lost } from "../../src/wire/ask.ts";
 import type { Frame } from "../../src/wire/frame.ts";
 import { test } from "../support/test.ts";
 
@@ -42,10 +42,10 @@ function setUp(isMember = true) {
     comes,
     again: (sequence: number) => comes(sequence, { isRepeat: true }),
     /** The end of the answer to a question. */
-    ends: (sequence: number, { id, back }: { id: number; back?: number }) =>
+    ends: (sequence: number, { id, back }: { id: number; back?: number }, lost: Lost[] = []) =>
       comes(sequence, {
         kind: "e",
-        body: encodeAskEnd({ id, lost: 0, ...back !== undefined && { back } }),
+        body: encodeAskEnd({ id, lost, ...back !== undefined && { back } }),
       }, "own"),
     /** The process asks for what it missed itself. */
     asks: (sequence: number, id: number) =>
@@ -168,6 +168,29 @@ test("who counts as gone and was heard of late is asked, too, and not missed whe
   left.comes(2, { kind: "b" });
   outage(left.processes);
   assert.deepEqual(left.asked, []);
+});
+
+test("what is not remembered any more and has come all the same is no gap", () => {
+  const { processes, delivered, asked, gaps, comes, ends } = setUp();
+  const lost = (from: number, to: number): Lost[] =>
+    Array.from({ length: to - from }, (_, i) => ({ sequence: from + i, messages: 2 }));
+  comes(1);
+  // 2 and 3 were said while the room was not listened to.
+  processes.ask(processes.open(), ["room"]);
+  for (let n = 4; n < 10; n++) comes(n, {}, "room");
+  ends(10, asked[0]!, lost(2, 7));
+  assert.deepEqual(gaps, [4]);
+  assert.deepEqual(delivered, [1, 4, 5, 6, 7, 8, 9]);
+  // More than are named, and more than are known one by one.
+  processes.ask(processes.open(), ["another"]);
+  for (let n = 11; n < 5_000; n++) comes(n, {}, "another");
+  ends(5_000, asked[1]!, lost(11, 4_900));
+  assert.deepEqual(gaps, [4]);
+  outage(processes);
+  for (let n = 5_003; n < 6_000; n++) comes(n, {}, "another");
+  ends(6_000, asked[2]!, lost(5_001, 5_800));
+  // The older ones are told together.
+  assert.deepEqual(gaps, [4, 2 * (5_800 - 5_001 - 200)]);
 });
 
 test("who leaves right after the last thing that was heard of it was not missed", () => {

@@ -7,6 +7,7 @@ const MARKER = "marker";
 /** Everything that a client received, in the order of arrival. */
 export class Inbox {
   readonly #messages: { event: string; args: unknown[] }[] = [];
+  readonly #counts = new Map<string, number>();
   readonly #markers = new Map<number, Set<number>>();
   readonly #client: Socket;
   #arrived = signal();
@@ -20,6 +21,7 @@ export class Inbox {
         this.#markers.set(id, (this.#markers.get(id) ?? new Set()).add(server));
       } else {
         this.#messages.push({ event, args });
+        this.#counts.set(event, (this.#counts.get(event) ?? 0) + 1);
       }
       this.#arrived.resolve();
       this.#arrived = signal();
@@ -39,10 +41,8 @@ export class Inbox {
   /** Waits until so many events of this name are there, and gives the arguments of each. */
   async count(event: string, count: number, ms = 20_000): Promise<unknown[][]> {
     await this.#until(
-      () =>
-        this.#messages.reduce((sum, message) => message.event === event ? sum + 1 : sum, 0) >=
-          count,
-      () => `receiving ${count} times "${event}" (${this.of(event).length} so far)`,
+      () => (this.#counts.get(event) ?? 0) >= count,
+      () => `receiving ${count} times "${event}" (${this.#counts.get(event) ?? 0} so far)`,
       ms,
     );
     return this.of(event);

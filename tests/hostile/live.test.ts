@@ -411,11 +411,23 @@ async function survives(
   count: number,
   change?: (payload: string, cluster: Cluster) => string,
 ): Promise<void> {
+  const seed = Number(process.env["FUZZ_SEED"] ?? crypto.getRandomValues(new Uint32Array(1))[0]);
+  try {
+    await survivesSeed(t, count, seed, change);
+  } catch (cause) {
+    throw new Error(`FUZZ_SEED=${seed} makes the same mutations: ${cause}`, { cause });
+  }
+}
+
+async function survivesSeed(
+  t: Scope,
+  count: number,
+  seed: number,
+  change?: (payload: string, cluster: Cluster) => string,
+): Promise<void> {
   const { cluster, sql } = await setUp(t, QUICK);
   const before = inherited();
   const frames = await captured(sql, cluster);
-  const seed = Number(process.env["FUZZ_SEED"] ?? crypto.getRandomValues(new Uint32Array(1))[0]);
-  t.after(() => cluster.errors.length > 0 && console.error(`FUZZ_SEED=${seed}`));
   const all = mutations(frames, count, seed, (payload) => change?.(payload, cluster) ?? payload);
   await notifyAll(sql, all.slice(0, count / 2));
   await undisturbed(cluster);

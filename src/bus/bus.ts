@@ -8,6 +8,8 @@ import { Sealer } from "../runtime/sealer.ts";
 import type { Events } from "../events.ts";
 import type { ResolvedOptions } from "../options.ts";
 import { clusterChannel, namespaceChannel, privateChannel } from "../wire/channel.ts";
+import { OwnMessages } from "../recovery/own_messages.ts";
+import { Recovery, type RecoveryOptions } from "../recovery/recovery.ts";
 import { createUid } from "../wire/frame.ts";
 import { encodeAsk } from "../wire/ask.ts";
 import { MalformedMessage, type Message } from "../wire/message.ts";
@@ -20,7 +22,7 @@ import { Listener } from "./listener.ts";
 import { Membership } from "./membership.ts";
 import { type Place, Places } from "./places.ts";
 import { Presence } from "./presence.ts";
-import { Publisher } from "./publisher.ts";
+import { type Logging, Publisher } from "./publisher.ts";
 import { Pulse } from "./pulse.ts";
 import { QueueWatch } from "./queue_watch.ts";
 import { type BusPhase, Readiness } from "./readiness.ts";
@@ -67,8 +69,10 @@ export class Bus {
   readonly acknowledgements: Acknowledgements = new Acknowledgements();
   /** The other processes. */
   readonly membership: Membership;
-  /** The channels of rooms, in dynamic mode. */
-  readonly roomChannels: RoomChannels | undefined;
+  readonly #roomChannels: RoomChannels | undefined;
+  readonly #sealer: Sealer | undefined;
+  #recovery: Recovery | undefined;
+  readonly #own: OwnMessages = new OwnMessages();
   readonly #events: Events;
   readonly #publisher: Publisher;
   readonly #listener: Listener;
@@ -136,13 +140,13 @@ export class Bus {
         silent: () => this.#checkListener(),
       },
     );
-    const sealer = options.secret === undefined
+    const sealer = this.#sealer = options.secret === undefined
       ? undefined
       : new Sealer(options.secret, options.encrypt);
     this.#inbox = new Inbox(this.uid, options, sealer, {
       message: (uid, message) => this.#receive(uid, message),
-      isEchoWanted: () => this.#pulse.isWaiting,
-      echo: (sequence) => this.#echo(sequence),
+      isEchoWanted: () => this.#pulse.isWaiting || this.#own.length > 0,
+      echo: (sequence, number) => this.#echo(sequence, number),
       heard: (uid) => this.#heard(uid),
       isMember: (uid) => this.membership.has(uid),
       left: (uid) => this.membership.left(uid),
@@ -171,6 +175,7 @@ export class Bus {
       {
         up: () => {
           this.#holdOff.publisherBack(this.#listener.isUp, this.#closing !== undefined);
+          this.#recovery?.resume();
           this.#greet();
         },
         down: (fault, silent) => {
@@ -186,6 +191,12 @@ export class Bus {
           if (channel === this.#clusterChannel) this.#pulse.taken(sequence);
           else if (this.#places.isNamespace(channel)) this.#lastSent = { channel, sequence };
         },
+        sending: (sequence, isLogged, deliver) =>
+          this.#own.add(sequence, isLogged, (number) => {
+            this.#inbox.own(number, () => deliver(number));
+          }),
+        logged: (sequence, number) => this.#own.logged(sequence, number),
+        refused: (sequence) => this.#own.refused(sequence),
         failed,
         error,
       },
@@ -260,7 +271,7 @@ export class Bus {
           ),
       },
     );
-    this.roomChannels = options.subscriptionMode === "static"
+    this.#roomChannels = options.subscriptionMode === "static"
       ? undefined
       : new RoomChannels(this.#listener, options.maxRoomChannels, {
         announce: (has) => this.membership.hasRoomChannels = has,
@@ -272,6 +283,45 @@ export class Bus {
   /** Where it stands. */
   get phase(): BusPhase {
     return this.#readiness.phase;
+  }
+
+  /** The channels of rooms, in dynamic mode. */
+  get roomChannels(): RoomChannels | undefined {
+    return this.#recovery === undefined ? this.#roomChannels : undefined;
+  }
+
+  /** Sessions and packets that are kept, with connection state recovery. */
+  get recovery(): Recovery | undefined {
+    return this.#recovery;
+  }
+
+  /** The channel of this process. */
+  get privateChannel(): string {
+    return this.#privateChannel;
+  }
+
+  /**
+   * Keeps sessions and packets from now on, if it does not yet. What is sent then travels on the channels of namespaces:
+   * whoever restores a session needs all of it.
+   */
+  recover(options: RecoveryOptions): void {
+    if (this.#recovery !== undefined) return;
+    const { uid } = this;
+    const recovery = this.#recovery = new Recovery(
+      uid,
+      options,
+      this.#sealer,
+      this.#publisher,
+      (error) => this.report(error),
+    );
+    this.membership.hasRoomChannels = false;
+    this.#inbox.keepOrder();
+    this.#publisher.keepLog((connection) => recovery.begin(connection));
+  }
+
+  /** Tells that a client came back too late. */
+  sessionExpired(nsp: string): void {
+    this.#events.emit("session-expired", { nsp });
   }
 
   /** Starts connecting, the first time: the listener, and once it hears itself the publisher. */
@@ -345,12 +395,18 @@ export class Bus {
       this.membership.allHaveRoomChannels && !this.roomChannels.isFresh(channel);
   }
 
-  /** Sends a message on a channel. Never throws, never waits. */
-  publish(channel: string, message: Message): void {
+  /**
+   * Sends a message on a channel. Never throws, never waits.
+   *
+   * @param logging Where it is kept for recovery, and what is called when it has come back.
+   * @returns Whether it will be sent: if not, that was told.
+   */
+  publish(channel: string, message: Message, logging?: Logging): boolean {
     if (this.#closing !== undefined) {
-      return this.report(new PgAdapterError("CLOSED", "Cannot publish as the adapter was closed"));
+      this.report(new PgAdapterError("CLOSED", "Cannot publish as the adapter was closed"));
+      return false;
     }
-    this.#send(channel, message);
+    return this.#publisher.publish(channel, message, logging);
   }
 
   /** Sends an answer to one process; one that comes after `close()` is not missed, as this process has said goodbye. */
@@ -376,6 +432,7 @@ export class Bus {
       received: { ...this.#inbox.stats },
       queued: this.#publisher.queued,
       notifyQueueUsage: this.#queueWatch.usage,
+      recovery: this.#recovery === undefined ? undefined : { ...this.#recovery.stats },
     };
   }
 
@@ -427,6 +484,7 @@ export class Bus {
   /** Its last words come after everything else. */
   async #sayGoodbye(): Promise<void> {
     await this.#publisher.flush();
+    await this.#recovery?.flush();
     this.membership.leave();
     this.#publisher.control(this.#clusterChannel, "b", "");
     await this.#publisher.flush();
@@ -501,9 +559,10 @@ export class Bus {
     this.#releaseIfAllAreHeard();
   }
 
-  #echo(sequence: number): void {
+  #echo(sequence: number, number: number | undefined): void {
     // What was never sent is somebody else's.
     if (sequence > this.#publisher.lastSequence) return;
+    this.#own.echoed(sequence, number);
     if (!this.#greeted || !this.#pulse.echo(sequence) || this.#closing !== undefined) return;
     clearTimeout(this.#patience);
     // Who holds a session and does not answer is starting, or dead without the server's knowing.

@@ -148,7 +148,7 @@ export class Session {
    * @throws PgAdapterError `CONNECTION_LOST` as soon as the connection is lost or the statement takes too long; otherwise
    * what PostgreSQL refused the statement with.
    */
-  async query(text: string, parameters?: string[]): Promise<Rows> {
+  async query(text: string, parameters?: (string | null)[]): Promise<Rows> {
     const { statement } = this.#limits;
     const wasPrepared = parameters !== undefined && this.#prepares;
     try {
@@ -315,7 +315,11 @@ export class Session {
     );
   }
 
-  async #run(text: string, parameters: string[] | undefined, ms: number): Promise<Rows> {
+  async #run(
+    text: string,
+    parameters: (string | null)[] | undefined,
+    ms: number,
+  ): Promise<Rows> {
     const sql = this.#sql;
     if (this.#over !== undefined || sql === undefined) {
       throw this.#over ?? this.#lost("it is not open");

@@ -9,6 +9,7 @@
  * It is all text, and starts with a fixed number of characters up to the sender, so that a process recognises its own
  * frames by comparing these and stops there.
  */
+import { numbered, splitNumber } from "./logged.ts";
 import { MalformedMessage } from "./message.ts";
 import { splitUtf8, utf8Length } from "./utf8.ts";
 
@@ -60,6 +61,8 @@ export interface Frame extends FrameHead {
   isRepeat: boolean;
   /** Whether its sender could not know if it had been committed, and sent it once more. */
   isResent: boolean;
+  /** Its number in the log of connection state recovery, where it is in it. */
+  number?: number;
   body: string;
 }
 
@@ -98,7 +101,9 @@ const HEAD =
 
 /** The payload of a frame that is said again. */
 export function repeated(payload: string): string {
-  return `${payload[0]}${payload[1]!.toUpperCase()}${payload.slice(2)}`;
+  const { number, frame } = splitNumber(payload);
+  const again = `${frame[0]}${frame[1]!.toUpperCase()}${frame.slice(2)}`;
+  return number === undefined ? again : numbered(number, again);
 }
 
 /** The payload of a frame that is sent once more, since nobody knows whether it was committed. */
@@ -152,6 +157,8 @@ export interface Outgoing {
   record: string;
   /** The length of the record in bytes of UTF-8. */
   bytes: number;
+  /** Whether it shares no frame with others. */
+  isAlone?: boolean;
 }
 
 /** Measures a record once, on its way in. */
@@ -202,12 +209,13 @@ export function packFrames<Item extends Outgoing>(
     bytes = 0;
   };
   for (const item of items) {
-    if (item.channel !== channel || bytes + item.bytes > maxBody) finish();
+    if (item.channel !== channel || item.isAlone || bytes + item.bytes > maxBody) finish();
     channel = item.channel;
     carried.push(item);
     if (item.bytes <= maxBody) {
       body += item.record;
       bytes += item.bytes;
+      if (item.isAlone) finish();
       continue;
     }
     const pieces = splitUtf8(item.record, maxBody);

@@ -24,6 +24,9 @@ function setUp(t: Scope, uri: string, maxBuffer: number) {
       failed: () => {},
       stuck: () => {},
       confirmed: () => {},
+      sending: () => {},
+      logged: () => {},
+      refused: () => {},
       error: (error) => errors.push(error),
     },
   );

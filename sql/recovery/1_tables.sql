@@ -1,0 +1,61 @@
+-- Connection state recovery of socketio-pg: sessions of clients, and what was sent to them.
+-- For PostgreSQL 13 and later. It can be run again at any time: grants and what is kept stay.
+do $$
+begin
+  perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('socketio-pg sql', 0));
+  -- CREATE SCHEMA IF NOT EXISTS wants the right to create one also where it is there.
+  if pg_catalog.to_regnamespace('socketio') is null then
+    create schema socketio;
+  end if;
+end
+$$;
+
+-- Numbers in the order of commits. After a crash the last ones could be given again, so it starts anew with the clock
+-- then, see recovery_begin(): microseconds since 1970, of which fewer pass than numbers are given.
+create sequence if not exists socketio.recovery_number;
+
+-- Where the log stands: one row, and none after a crash, when the tables are empty. What was sent is kept in three
+-- parts, that are emptied in turn.
+create unlogged table if not exists socketio.recovery_state (
+  -- The part that is written to, and since when.
+  part smallint not null,
+  since timestamptz not null,
+  -- For how long, at least.
+  retention interval not null,
+  -- The first number of each part that holds something, and from when on.
+  numbers bigint[] not null,
+  times timestamptz[] not null
+);
+
+create table if not exists socketio.recovery_packets (
+  part smallint not null,
+  number bigint not null,
+  -- Who it is for: the channel of a namespace, or that of one room, whatever channel it was sent on.
+  key text collate "C" not null,
+  channel text not null,
+  -- Which frame of which process it is.
+  origin text not null,
+  frame text not null
+) partition by list (part);
+
+create table if not exists socketio.recovery_sessions (
+  part smallint not null,
+  pid text collate "C" not null,
+  -- The channels of its namespace and of its rooms.
+  keys text[] not null,
+  session text not null,
+  left_at timestamptz not null
+) partition by list (part);
+
+create unlogged table if not exists socketio.recovery_packets_0 partition of socketio.recovery_packets for values in (0);
+create unlogged table if not exists socketio.recovery_packets_1 partition of socketio.recovery_packets for values in (1);
+create unlogged table if not exists socketio.recovery_packets_2 partition of socketio.recovery_packets for values in (2);
+create unlogged table if not exists socketio.recovery_sessions_0 partition of socketio.recovery_sessions for values in (0);
+create unlogged table if not exists socketio.recovery_sessions_1 partition of socketio.recovery_sessions for values in (1);
+create unlogged table if not exists socketio.recovery_sessions_2 partition of socketio.recovery_sessions for values in (2);
+create index if not exists recovery_packets_key on socketio.recovery_packets (key, number);
+create index if not exists recovery_sessions_pid on socketio.recovery_sessions (pid);
+
+create or replace function socketio.recovery_version() returns integer
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$ select 1 $$;

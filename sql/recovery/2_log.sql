@@ -1,0 +1,95 @@
+-- Whoever gets a number holds this lock until its transaction is over: numbers come in the order of commits.
+create or replace function socketio._recovery_state() returns socketio.recovery_state
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state socketio.recovery_state;
+begin
+  perform pg_advisory_xact_lock(hashtextextended('socketio-pg recovery', 0));
+  select * into state from socketio.recovery_state;
+  if state.part is null then
+    -- The first time, or after a crash: what is in the tables now is from before.
+    truncate socketio.recovery_packets, socketio.recovery_sessions, socketio.recovery_state;
+    perform setval('socketio.recovery_number', greatest(
+      nextval('socketio.recovery_number') + 1, (extract(epoch from clock_timestamp()) * 1000000)::bigint));
+    insert into socketio.recovery_state
+      values (0, clock_timestamp(), interval '3 minutes',
+        array[nextval('socketio.recovery_number'), null, null], array[clock_timestamp(), null, null])
+      returning * into state;
+  elsif clock_timestamp() > state.since + state.retention then
+    state := socketio._recovery_turn(state);
+  end if;
+  return state;
+end
+$$;
+
+-- Empties the part that was written to longest ago, to write to it from now on.
+create or replace function socketio._recovery_turn(state socketio.recovery_state) returns socketio.recovery_state
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+  next smallint := (state.part + 1) % 3;
+begin
+  begin
+    -- Who reads it, as a backup may do for hours, is not waited for: nobody could write meanwhile.
+    execute format('lock table socketio.recovery_packets_%s, socketio.recovery_sessions_%s in access exclusive mode nowait',
+      next, next);
+  exception when lock_not_available then
+    -- Tried again later, not with each packet.
+    update socketio.recovery_state set since = clock_timestamp() - retention + interval '10 seconds'
+      returning * into state;
+    return state;
+  end;
+  execute format('truncate socketio.recovery_packets_%s, socketio.recovery_sessions_%s', next, next);
+  state.numbers[next + 1] := nextval('socketio.recovery_number');
+  state.times[next + 1] := clock_timestamp();
+  update socketio.recovery_state
+    set part = next, since = clock_timestamp(), numbers = state.numbers, times = state.times
+    returning * into state;
+  return state;
+end
+$$;
+
+-- A server starts: what was sent is kept for so many milliseconds from now on. The last one to start decides.
+create or replace function socketio.recovery_begin(retention_ms double precision) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  wanted interval := retention_ms * interval '1 millisecond';
+  state socketio.recovery_state;
+begin
+  state := socketio._recovery_state();
+  if state.retention <> wanted then
+    update socketio.recovery_state set retention = wanted;
+  end if;
+  return (select last_value from socketio.recovery_number);
+end
+$$;
+
+-- Notifies, and keeps what has a key. What is sent once more, since nobody knows whether it was committed, says which
+-- number was the last that its sender knew of.
+create or replace function socketio.recovery_notify(channel text, payload text, key text, origin text, after bigint)
+returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state socketio.recovery_state;
+  given bigint;
+begin
+  if key is null then
+    perform pg_notify(channel, payload);
+    return null;
+  end if;
+  state := socketio._recovery_state();
+  if after is not null then
+    select packets.number into given from socketio.recovery_packets packets
+      where packets.key = recovery_notify.key and packets.number > after and packets.origin = recovery_notify.origin;
+  end if;
+  if given is null then
+    given := nextval('socketio.recovery_number');
+    insert into socketio.recovery_packets values (state.part, given, key, channel, origin, payload);
+  end if;
+  perform pg_notify(channel, '@' || given || ';' || payload);
+  return given;
+end
+$$;

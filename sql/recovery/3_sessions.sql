@@ -1,0 +1,64 @@
+-- Keeps sessions of clients that have left, so many milliseconds ago.
+create or replace function socketio.recovery_keep(sessions json) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state socketio.recovery_state := socketio._recovery_state();
+begin
+  insert into socketio.recovery_sessions
+    select state.part, each.pid, each.keys, each.session, clock_timestamp() - each.ago * interval '1 millisecond'
+    from json_to_recordset(sessions) as each (pid text, keys text[], session text, ago double precision);
+end
+$$;
+
+-- Takes a session, which nobody else gets then, and what was sent to it after a number.
+--
+-- The first row has the session, and the last number that there is. No row says that there is no such session, that it
+-- is too old, or that not all can be told.
+create or replace function socketio.recovery_restore(
+  pid text, namespace text, after bigint, max_ms double precision, margin_ms double precision, max_packets integer)
+returns table (number bigint, channel text, frame text)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  kept socketio.recovery_sessions;
+  state socketio.recovery_state;
+  last bigint;
+  first bigint;
+  complete_since timestamptz;
+begin
+  delete from socketio.recovery_sessions sessions
+    where sessions.pid = recovery_restore.pid and sessions.keys[1] = namespace
+    returning * into kept;
+  if kept.pid is null or kept.left_at < clock_timestamp() - max_ms * interval '1 millisecond' then
+    return;
+  end if;
+  select * into state from socketio.recovery_state;
+  select min(each) into first from unnest(state.numbers) each;
+  select min(each) into complete_since from unnest(state.times) each;
+  select last_value into last from socketio.recovery_number;
+  -- Of the future, or of before a crash.
+  if first is null or after > last then return; end if;
+  -- What was sent before that was received, or the connection would have been given up: nothing is missing then.
+  if after < first and complete_since > kept.left_at - margin_ms * interval '1 millisecond' then return; end if;
+  if max_packets < (select count(*) from (
+    select from socketio.recovery_packets packets
+      where packets.key = any (kept.keys) and packets.number > after limit max_packets + 1) few)
+  then
+    return;
+  end if;
+  return query select last, null::text, kept.session;
+  return query select packets.number, packets.channel, packets.frame from socketio.recovery_packets packets
+    where packets.key = any (kept.keys) and packets.number > after and packets.number <= last
+    order by packets.number;
+end
+$$;
+
+-- The pieces of what did not fit into one frame.
+create or replace function socketio.recovery_pieces(key text)
+returns table (number bigint, channel text, frame text)
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+  select packets.number, packets.channel, packets.frame from socketio.recovery_packets packets
+    where packets.key = recovery_pieces.key order by packets.number
+$$;

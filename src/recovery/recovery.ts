@@ -1,0 +1,258 @@
+/**
+ * Connection state recovery: the sessions of clients that have left, and what was sent to them meanwhile, in PostgreSQL.
+ */
+import { withDeadline } from "../bus/deadline.ts";
+import { piecesKey } from "../bus/packer.ts";
+import type { Rows, Session as Connection } from "../bus/session.ts";
+import { messageOf, PgAdapterError } from "../errors.ts";
+import type { Sealer } from "../runtime/sealer.ts";
+import { decodeFrame, type Frame } from "../wire/frame.ts";
+import { decodeMessages, type Message } from "../wire/message.ts";
+import { beginLog } from "./schema.ts";
+import { decodeSession, encodeSession, type Session } from "./session.ts";
+
+/** What recovery is to do, from the options of the Socket.IO server. */
+export interface RecoveryOptions {
+  /** For how many milliseconds after it has left a client may come back. */
+  readonly maxDisconnectionDuration: number;
+  /** After how many milliseconds without a sign of life a connection has been given up. */
+  readonly silence: number;
+  /** Whether what is kept survives a crash of the database. */
+  readonly isDurable: boolean;
+}
+
+/** What recovery needs of the publishing connection. */
+export interface RecoveryPublisher {
+  /** Settles when all that was published before is committed. */
+  flush(): Promise<void>;
+  query(text: string, parameters: (string | null)[]): Promise<Rows>;
+}
+
+/** What recovery has done. */
+export interface RecoveryStats {
+  /** Sessions that were kept. */
+  persisted: number;
+  /** Clients that came back and got what they had missed. */
+  restored: number;
+  /** Clients that came back too late, or with what no session is known for. */
+  expired: number;
+  /** Sessions that could not be kept, and clients that could not be helped, since something failed. */
+  failed: number;
+}
+
+/** A session, and the packets that may be for it, in order. */
+export interface Restored {
+  readonly session: Session;
+  readonly packets: readonly Message[];
+}
+
+interface Kept {
+  readonly pid: string;
+  readonly keys: readonly string[];
+  readonly session: string;
+  /** When the client left, as `performance.now()` says it. */
+  readonly leftAt: number;
+}
+
+/** A client waits for it before it is connected. */
+const RESTORE_MS = 2_000;
+
+/** For how long a session is waited for that is still on its way, and how long between two looks. */
+const LATE_MS = 300;
+const LOOK_MS = 50;
+
+/** The most packets that a client gets when it comes back. */
+const MAX_PACKETS = 10_000;
+
+/** How many sessions wait for PostgreSQL at most. */
+const MAX_WAITING = 10_000;
+
+/** Milliseconds that what was sent is kept for longer than anybody may need it. */
+const MARGIN_MS = 10_000;
+
+/** Keeps sessions, and gives them back. */
+export class Recovery {
+  readonly stats: RecoveryStats = { persisted: 0, restored: 0, expired: 0, failed: 0 };
+  readonly #uid: string;
+  readonly #options: RecoveryOptions;
+  readonly #sealer: Sealer | undefined;
+  readonly #publisher: RecoveryPublisher;
+  readonly #error: (error: PgAdapterError) => void;
+  #waiting: Kept[] = [];
+  #keeping: Promise<void> | undefined;
+
+  constructor(
+    uid: string,
+    options: RecoveryOptions,
+    sealer: Sealer | undefined,
+    publisher: RecoveryPublisher,
+    error: (error: PgAdapterError) => void,
+  ) {
+    this.#uid = uid;
+    this.#options = options;
+    this.#sealer = sealer;
+    this.#publisher = publisher;
+    this.#error = error;
+  }
+
+  /**
+   * Makes a connection ready.
+   *
+   * @returns The last number in the log.
+   * @throws PgAdapterError `RECOVERY_UNAVAILABLE`.
+   */
+  begin(connection: Connection): Promise<number> {
+    const { maxDisconnectionDuration, silence, isDurable } = this.#options;
+    return beginLog(connection, maxDisconnectionDuration + silence + MARGIN_MS, isDurable);
+  }
+
+  /**
+   * Keeps a session, once all that was sent to it before is in the log.
+   *
+   * @param keys The channels of its namespace and of its rooms.
+   */
+  keep(session: Session, keys: readonly string[]): void {
+    try {
+      const text = encodeSession(session, this.#uid, this.#sealer);
+      this.#waiting.push({ pid: session.pid, keys, session: text, leftAt: performance.now() });
+    } catch (cause) {
+      this.stats.failed++;
+      return this.#error(
+        new PgAdapterError(
+          "NOT_ENCODABLE",
+          `Cannot keep the session of socket ${session.sid} as its data cannot be serialized: ${
+            messageOf(cause)
+          }`,
+          { cause },
+        ),
+      );
+    }
+    if (this.#waiting.length > MAX_WAITING) {
+      this.#waiting.shift();
+      this.stats.failed++;
+    }
+    this.#schedule();
+  }
+
+  /** Tries again what could not be kept: there is a connection. */
+  resume(): void {
+    if (this.#waiting.length > 0) this.#schedule();
+  }
+
+  /** Settles when there is nothing to keep any more, or it cannot be kept now. Never rejects. */
+  async flush(): Promise<void> {
+    while (this.#keeping !== undefined) await this.#keeping;
+  }
+
+  #schedule(): void {
+    this.#keeping ??= this.#keepAll().finally(() => this.#keeping = undefined);
+  }
+
+  async #keepAll(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      // What was sent to them before is in the log before whoever restores them looks there.
+      await this.#publisher.flush();
+      const batch = this.#waiting.splice(0);
+      const now = performance.now();
+      const fresh = batch.filter(({ leftAt }) =>
+        now - leftAt < this.#options.maxDisconnectionDuration
+      );
+      const sessions = fresh.map(({ leftAt, ...kept }) => ({ ...kept, ago: now - leftAt }));
+      try {
+        await this.#publisher.query("select socketio.recovery_keep($1::text::json)", [
+          JSON.stringify(sessions),
+        ]);
+        this.stats.persisted += fresh.length;
+      } catch (cause) {
+        if (cause instanceof PgAdapterError) {
+          // The connection is lost: with the next one it is tried again.
+          this.#waiting.unshift(...fresh);
+          return;
+        }
+        this.stats.failed += fresh.length;
+        this.#error(failed(`keep ${fresh.length} sessions`, cause));
+      }
+    }
+  }
+
+  /**
+   * Takes a session, which nobody else gets then.
+   *
+   * @param namespace The channel of its namespace.
+   * @param after The number of the last packet that the client has received.
+   * @returns The session and what may be for it, or nothing: there is none, it is too old, or not all can be told.
+   */
+  async restore(pid: string, namespace: string, after: number): Promise<Restored | undefined> {
+    try {
+      const restored = await withDeadline(
+        this.#restore(pid, namespace, after),
+        RESTORE_MS,
+        () => new Error(`PostgreSQL did not answer within ${RESTORE_MS} ms`),
+      );
+      if (restored === undefined) this.stats.expired++;
+      else this.stats.restored++;
+      return restored;
+    } catch (cause) {
+      this.stats.failed++;
+      this.#error(failed("restore a session", cause));
+      return undefined;
+    }
+  }
+
+  async #restore(pid: string, namespace: string, after: number): Promise<Restored | undefined> {
+    const { maxDisconnectionDuration, silence } = this.#options;
+    const until = performance.now() + LATE_MS;
+    for (;;) {
+      const rows = await this.#publisher.query(
+        "select * from socketio.recovery_restore($1,$2,$3,$4,$5,$6)",
+        [
+          pid,
+          namespace,
+          String(after),
+          String(maxDisconnectionDuration),
+          String(silence),
+          String(MAX_PACKETS),
+        ],
+      );
+      const [first, ...rest] = rows;
+      if (first !== undefined) {
+        const session = decodeSession(pid, String(first["frame"]), this.#sealer);
+        return { session, packets: await this.#packets(rest) };
+      }
+      if (performance.now() > until) return undefined;
+      // Who comes back at once may be faster than the server that it left.
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    }
+  }
+
+  async #packets(rows: Rows): Promise<Message[]> {
+    const packets: Message[] = [];
+    for (const row of rows) {
+      const frame = this.#open(row);
+      const { chunk, uid, sequence } = frame;
+      let text = frame.body;
+      if (chunk !== undefined) {
+        const pieces = await this.#publisher.query("select * from socketio.recovery_pieces($1)", [
+          piecesKey(uid, sequence - chunk.index),
+        ]);
+        if (pieces.length !== chunk.index) throw new Error("pieces of a packet are missing");
+        text = pieces.map((piece) => this.#open(piece).body).join("") + text;
+      }
+      for (const decode of decodeMessages(text)) {
+        packets.push({ ...decode(), trusted: true, number: Number(row["number"]) });
+      }
+    }
+    return packets;
+  }
+
+  #open(row: Rows[number]): Frame {
+    const frame = String(row["frame"]);
+    return decodeFrame(
+      this.#sealer === undefined ? frame : this.#sealer.openKept(String(row["channel"]), frame),
+    );
+  }
+}
+
+function failed(what: string, cause: unknown): PgAdapterError {
+  return new PgAdapterError("RECOVERY_FAILED", `Cannot ${what}: ${messageOf(cause)}`, { cause });
+}

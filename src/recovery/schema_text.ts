@@ -1,0 +1,236 @@
+/** What `sql/recovery/` holds. Made by scripts/sql_text.ts: change the files there, and run it. */
+export const RECOVERY_SQL_TEXT: string = String.raw`
+-- Connection state recovery of socketio-pg: sessions of clients, and what was sent to them.
+-- For PostgreSQL 13 and later. It can be run again at any time: grants and what is kept stay.
+do $$
+begin
+  perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('socketio-pg sql', 0));
+  -- CREATE SCHEMA IF NOT EXISTS wants the right to create one also where it is there.
+  if pg_catalog.to_regnamespace('socketio') is null then
+    create schema socketio;
+  end if;
+end
+$$;
+
+-- Numbers in the order of commits. After a crash the last ones could be given again, so it starts anew with the clock
+-- then, see recovery_begin(): microseconds since 1970, of which fewer pass than numbers are given.
+create sequence if not exists socketio.recovery_number;
+
+-- Where the log stands: one row, and none after a crash, when the tables are empty. What was sent is kept in three
+-- parts, that are emptied in turn.
+create unlogged table if not exists socketio.recovery_state (
+  -- The part that is written to, and since when.
+  part smallint not null,
+  since timestamptz not null,
+  -- For how long, at least.
+  retention interval not null,
+  -- The first number of each part that holds something, and from when on.
+  numbers bigint[] not null,
+  times timestamptz[] not null
+);
+
+create table if not exists socketio.recovery_packets (
+  part smallint not null,
+  number bigint not null,
+  -- Who it is for: the channel of a namespace, or that of one room, whatever channel it was sent on.
+  key text collate "C" not null,
+  channel text not null,
+  -- Which frame of which process it is.
+  origin text not null,
+  frame text not null
+) partition by list (part);
+
+create table if not exists socketio.recovery_sessions (
+  part smallint not null,
+  pid text collate "C" not null,
+  -- The channels of its namespace and of its rooms.
+  keys text[] not null,
+  session text not null,
+  left_at timestamptz not null
+) partition by list (part);
+
+create unlogged table if not exists socketio.recovery_packets_0 partition of socketio.recovery_packets for values in (0);
+create unlogged table if not exists socketio.recovery_packets_1 partition of socketio.recovery_packets for values in (1);
+create unlogged table if not exists socketio.recovery_packets_2 partition of socketio.recovery_packets for values in (2);
+create unlogged table if not exists socketio.recovery_sessions_0 partition of socketio.recovery_sessions for values in (0);
+create unlogged table if not exists socketio.recovery_sessions_1 partition of socketio.recovery_sessions for values in (1);
+create unlogged table if not exists socketio.recovery_sessions_2 partition of socketio.recovery_sessions for values in (2);
+create index if not exists recovery_packets_key on socketio.recovery_packets (key, number);
+create index if not exists recovery_sessions_pid on socketio.recovery_sessions (pid);
+
+create or replace function socketio.recovery_version() returns integer
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$ select 1 $$;
+
+-- Whoever gets a number holds this lock until its transaction is over: numbers come in the order of commits.
+create or replace function socketio._recovery_state() returns socketio.recovery_state
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state socketio.recovery_state;
+begin
+  perform pg_advisory_xact_lock(hashtextextended('socketio-pg recovery', 0));
+  select * into state from socketio.recovery_state;
+  if state.part is null then
+    -- The first time, or after a crash: what is in the tables now is from before.
+    truncate socketio.recovery_packets, socketio.recovery_sessions, socketio.recovery_state;
+    perform setval('socketio.recovery_number', greatest(
+      nextval('socketio.recovery_number') + 1, (extract(epoch from clock_timestamp()) * 1000000)::bigint));
+    insert into socketio.recovery_state
+      values (0, clock_timestamp(), interval '3 minutes',
+        array[nextval('socketio.recovery_number'), null, null], array[clock_timestamp(), null, null])
+      returning * into state;
+  elsif clock_timestamp() > state.since + state.retention then
+    state := socketio._recovery_turn(state);
+  end if;
+  return state;
+end
+$$;
+
+-- Empties the part that was written to longest ago, to write to it from now on.
+create or replace function socketio._recovery_turn(state socketio.recovery_state) returns socketio.recovery_state
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+  next smallint := (state.part + 1) % 3;
+begin
+  begin
+    -- Who reads it, as a backup may do for hours, is not waited for: nobody could write meanwhile.
+    execute format('lock table socketio.recovery_packets_%s, socketio.recovery_sessions_%s in access exclusive mode nowait',
+      next, next);
+  exception when lock_not_available then
+    -- Tried again later, not with each packet.
+    update socketio.recovery_state set since = clock_timestamp() - retention + interval '10 seconds'
+      returning * into state;
+    return state;
+  end;
+  execute format('truncate socketio.recovery_packets_%s, socketio.recovery_sessions_%s', next, next);
+  state.numbers[next + 1] := nextval('socketio.recovery_number');
+  state.times[next + 1] := clock_timestamp();
+  update socketio.recovery_state
+    set part = next, since = clock_timestamp(), numbers = state.numbers, times = state.times
+    returning * into state;
+  return state;
+end
+$$;
+
+-- A server starts: what was sent is kept for so many milliseconds from now on. The last one to start decides.
+create or replace function socketio.recovery_begin(retention_ms double precision) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  wanted interval := retention_ms * interval '1 millisecond';
+  state socketio.recovery_state;
+begin
+  state := socketio._recovery_state();
+  if state.retention <> wanted then
+    update socketio.recovery_state set retention = wanted;
+  end if;
+  return (select last_value from socketio.recovery_number);
+end
+$$;
+
+-- Notifies, and keeps what has a key. What is sent once more, since nobody knows whether it was committed, says which
+-- number was the last that its sender knew of.
+create or replace function socketio.recovery_notify(channel text, payload text, key text, origin text, after bigint)
+returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state socketio.recovery_state;
+  given bigint;
+begin
+  if key is null then
+    perform pg_notify(channel, payload);
+    return null;
+  end if;
+  state := socketio._recovery_state();
+  if after is not null then
+    select packets.number into given from socketio.recovery_packets packets
+      where packets.key = recovery_notify.key and packets.number > after and packets.origin = recovery_notify.origin;
+  end if;
+  if given is null then
+    given := nextval('socketio.recovery_number');
+    insert into socketio.recovery_packets values (state.part, given, key, channel, origin, payload);
+  end if;
+  perform pg_notify(channel, '@' || given || ';' || payload);
+  return given;
+end
+$$;
+
+-- Keeps sessions of clients that have left, so many milliseconds ago.
+create or replace function socketio.recovery_keep(sessions json) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state socketio.recovery_state := socketio._recovery_state();
+begin
+  insert into socketio.recovery_sessions
+    select state.part, each.pid, each.keys, each.session, clock_timestamp() - each.ago * interval '1 millisecond'
+    from json_to_recordset(sessions) as each (pid text, keys text[], session text, ago double precision);
+end
+$$;
+
+-- Takes a session, which nobody else gets then, and what was sent to it after a number.
+--
+-- The first row has the session, and the last number that there is. No row says that there is no such session, that it
+-- is too old, or that not all can be told.
+create or replace function socketio.recovery_restore(
+  pid text, namespace text, after bigint, max_ms double precision, margin_ms double precision, max_packets integer)
+returns table (number bigint, channel text, frame text)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  kept socketio.recovery_sessions;
+  state socketio.recovery_state;
+  last bigint;
+  first bigint;
+  complete_since timestamptz;
+begin
+  delete from socketio.recovery_sessions sessions
+    where sessions.pid = recovery_restore.pid and sessions.keys[1] = namespace
+    returning * into kept;
+  if kept.pid is null or kept.left_at < clock_timestamp() - max_ms * interval '1 millisecond' then
+    return;
+  end if;
+  select * into state from socketio.recovery_state;
+  select min(each) into first from unnest(state.numbers) each;
+  select min(each) into complete_since from unnest(state.times) each;
+  select last_value into last from socketio.recovery_number;
+  -- Of the future, or of before a crash.
+  if first is null or after > last then return; end if;
+  -- What was sent before that was received, or the connection would have been given up: nothing is missing then.
+  if after < first and complete_since > kept.left_at - margin_ms * interval '1 millisecond' then return; end if;
+  if max_packets < (select count(*) from (
+    select from socketio.recovery_packets packets
+      where packets.key = any (kept.keys) and packets.number > after limit max_packets + 1) few)
+  then
+    return;
+  end if;
+  return query select last, null::text, kept.session;
+  return query select packets.number, packets.channel, packets.frame from socketio.recovery_packets packets
+    where packets.key = any (kept.keys) and packets.number > after and packets.number <= last
+    order by packets.number;
+end
+$$;
+
+-- The pieces of what did not fit into one frame.
+create or replace function socketio.recovery_pieces(key text)
+returns table (number bigint, channel text, frame text)
+language sql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+  select packets.number, packets.channel, packets.frame from socketio.recovery_packets packets
+    where packets.key = recovery_pieces.key order by packets.number
+$$;
+
+-- Nobody but the role that installs them and those it grants them to.
+revoke all on function
+  socketio._recovery_state(),
+  socketio._recovery_turn(socketio.recovery_state),
+  socketio.recovery_begin(double precision),
+  socketio.recovery_notify(text, text, text, text, bigint),
+  socketio.recovery_keep(json),
+  socketio.recovery_restore(text, text, bigint, double precision, double precision, integer),
+  socketio.recovery_pieces(text)
+from public;
+`;

@@ -1,0 +1,23 @@
+/**
+ * What the log of connection state recovery puts before a frame: its number, `@1764130000000001;frame`. Numbers are in
+ * the order in which PostgreSQL committed, over all processes. The database gives them, so they are outside of the seal.
+ */
+
+/** The most bytes that are put before a frame. */
+export const MAX_NUMBER_BYTES = 18;
+
+const NUMBERED = /^@(\d{1,16});/;
+
+/** The payload of a frame that is in the log. */
+export function numbered(number: number, frame: string): string {
+  return `@${number};${frame}`;
+}
+
+/** The number of a payload, where it has one, and the frame behind it. */
+export function splitNumber(payload: string): { number?: number; frame: string } {
+  if (payload[0] !== "@") return { frame: payload };
+  const match = NUMBERED.exec(payload);
+  // What is malformed is no frame either.
+  if (match === null) return { frame: payload };
+  return { number: Number(match[1]), frame: payload.slice(match[0].length) };
+}

@@ -150,9 +150,10 @@ export class Recovery {
 
   async #keepAll(): Promise<void> {
     while (this.#waiting.length > 0) {
+      // Not those who leave meanwhile: what was sent to them may be behind what is waited for.
+      const batch = this.#waiting.splice(0);
       // What was sent to them before is in the log before whoever restores them looks there.
       await this.#publisher.flush();
-      const batch = this.#waiting.splice(0);
       const now = performance.now();
       const fresh = batch.filter(({ leftAt }) =>
         now - leftAt < this.#options.maxDisconnectionDuration

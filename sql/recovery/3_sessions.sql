@@ -1,4 +1,4 @@
--- Keeps sessions of clients that have left, so many milliseconds ago.
+-- Keeps sessions of clients that have left, so many milliseconds ago; those that are there already stay as they are.
 create or replace function socketio.recovery_keep(sessions json) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -6,17 +6,22 @@ declare
   state socketio.recovery_state := socketio._recovery_state();
 begin
   insert into socketio.recovery_sessions
-    select state.part, each.pid, each.keys, each.session, clock_timestamp() - each.ago * interval '1 millisecond'
-    from json_to_recordset(sessions) as each (pid text, keys text[], session text, ago double precision);
+    select state.part, each.pid, each.keys, each.session, clock_timestamp() - each.ago * interval '1 millisecond',
+      each.origin
+    from json_to_recordset(sessions)
+      as each (pid text, keys text[], session text, ago double precision, origin text)
+    where not exists (
+      select from socketio.recovery_sessions kept where kept.pid = each.pid and kept.origin = each.origin);
 end
 $$;
 
--- Takes a session, which nobody else gets then, and what was sent to it after a number.
+-- Takes a session, which nobody else gets then, and what was sent to it after a number. The same taker may ask again.
 --
 -- The first row has the session, and the last number that there is. No row says that there is no such session, that it
 -- is too old, or that not all can be told.
 create or replace function socketio.recovery_restore(
-  pid text, namespace text, after bigint, max_ms double precision, margin_ms double precision, max_packets integer)
+  pid text, namespace text, after bigint, max_ms double precision, margin_ms double precision, max_packets integer,
+  taker text)
 returns table (number bigint, channel text, frame text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -27,9 +32,14 @@ declare
   first bigint;
   complete_since timestamptz;
 begin
-  delete from socketio.recovery_sessions sessions
+  -- Before anything is looked at: no part is emptied while this locks them all.
+  update socketio.recovery_sessions sessions set taker = recovery_restore.taker
+    where sessions.pid = recovery_restore.pid and sessions.keys[1] = namespace and sessions.taker is null;
+  -- One that was left over from an earlier time is taken with it, and is not what the client left last.
+  select * into kept from socketio.recovery_sessions sessions
     where sessions.pid = recovery_restore.pid and sessions.keys[1] = namespace
-    returning * into kept;
+      and sessions.taker = recovery_restore.taker
+    order by sessions.left_at desc limit 1;
   if kept.pid is null or kept.left_at < clock_timestamp() - max_ms * interval '1 millisecond' then
     return;
   end if;
@@ -54,11 +64,14 @@ begin
 end
 $$;
 
--- The pieces of what did not fit into one frame.
-create or replace function socketio.recovery_pieces(key text)
-returns table (number bigint, channel text, frame text)
+-- The pieces of what did not fit into one frame each; none at all when they are more than so many bytes.
+create or replace function socketio.recovery_pieces(keys text[], max_bytes bigint)
+returns table (key text, channel text, frame text)
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$
-  select packets.number, packets.channel, packets.frame from socketio.recovery_packets packets
-    where packets.key = recovery_pieces.key order by packets.number
+  select packets.key, packets.channel, packets.frame from socketio.recovery_packets packets
+    where packets.key = any (keys) and max_bytes >= (
+      select coalesce(sum(octet_length(each.frame)), 0) from socketio.recovery_packets each
+        where each.key = any (keys))
+    order by packets.number
 $$;

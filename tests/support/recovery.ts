@@ -1,7 +1,7 @@
 /** Servers with connection state recovery in a database of their own, and clients that are cut off and come back. */
 import type { ServerOptions } from "socket.io";
 import { Manager, type Socket as Client } from "socket.io-client";
-import { pgAdapter, type PgAdapterOptions } from "../../mod.ts";
+import { pgAdapter, type PgAdapterError, type PgAdapterOptions } from "../../mod.ts";
 import { createNode, knowEachOther, type Node, uniquePrefix } from "./cluster.ts";
 import { databaseUri } from "./database.ts";
 import { createDatabase } from "./sql.ts";
@@ -100,7 +100,8 @@ function urlOf(port: number): string {
 
 /** Servers with recovery. */
 export class RecoveryCluster {
-  readonly errors: Error[] = [];
+  /** What the adapters reported: whoever provokes an error takes it out of here. */
+  errors: PgAdapterError[] = [];
   readonly expired: unknown[] = [];
   readonly prefix: string = uniquePrefix();
   readonly uri: string;

@@ -59,9 +59,9 @@ interface Kept {
 /** A client waits for it before it is connected. */
 const RESTORE_MS = 2_000;
 
-/** For how long a session is waited for that is still on its way, and how long between two looks. */
-const LATE_MS = 300;
-const LOOK_MS = 50;
+/** For how long a session is waited for that is still on its way; the first look again, each later one after twice that. */
+const LATE_MS = 1_000;
+const LOOK_MS = 25;
 
 /** The most packets that a client gets when it comes back. */
 const MAX_PACKETS = 10_000;
@@ -236,7 +236,7 @@ export class Recovery {
     const { maxDisconnectionDuration, silence } = this.#options;
     const taker = this.#next();
     let lateUntil: number | undefined;
-    for (;;) {
+    for (let look = LOOK_MS;; look *= 2) {
       const rows = await this.#ask(
         "select * from socketio.recovery_restore($1,$2,$3,$4,$5,$6,$7)",
         [
@@ -257,9 +257,10 @@ export class Recovery {
         return packets === undefined ? undefined : { session, packets };
       }
       lateUntil ??= Math.min(end, performance.now() + LATE_MS);
-      if (performance.now() > lateUntil) return undefined;
+      const left = lateUntil - performance.now();
+      if (left <= 0) return undefined;
       // Who comes back at once may be faster than the server that it left.
-      await pause();
+      await pause(Math.min(look, left));
     }
   }
 
@@ -271,7 +272,7 @@ export class Recovery {
       } catch (fault) {
         if (!(fault instanceof PgAdapterError) || performance.now() > end) throw fault;
       }
-      await pause();
+      await pause(LOOK_MS);
     }
   }
 
@@ -322,8 +323,8 @@ function keyOf({ uid, sequence, chunk }: Frame): string {
   return piecesKey(uid, sequence - (chunk?.index ?? 0));
 }
 
-function pause(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function failed(what: string, cause: unknown): PgAdapterError {

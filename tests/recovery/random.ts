@@ -148,9 +148,16 @@ class Run {
         else socket.conn.close();
       } else wanderer.relay.tear();
       await within(5_000, `a client that is cut (${how})`, gone.promise);
-      // Mostly not before the server knows; who is faster may be a stranger.
+      // Mostly not before it can be recovered; who is faster may be a stranger.
       const isPatient = random.chance(0.8);
-      if (isPatient) await this.cluster.gone(server, id);
+      if (isPatient) {
+        const { pid } = wanderer;
+        await until(`the session of client ${i} is kept (${how})`, async () => {
+          const rows = await this.#sql`
+            select from socketio.recovery_sessions where pid = ${pid} and taker is null`;
+          return rows.length > 0;
+        }, 20_000);
+      }
       await pause(random.chance(0.3) ? 0 : random.below(1_000));
       const isTorn = random.chance(0.1);
       wanderer.relay.target = this.cluster.port(random.below(SERVERS));
@@ -169,7 +176,7 @@ class Run {
       else {
         this.figures.fresh++;
         if (isPatient && !isTorn && this.figures.outages === 0) {
-          throw new Error(`client ${i} was not recovered though its server knew that it had left`);
+          throw new Error(`client ${i} was not recovered though its session had been kept`);
         }
       }
       await pause(random.below(600));
@@ -300,6 +307,11 @@ class Drifter {
     return this.#id;
   }
   #id = "";
+
+  /** Its private id. */
+  get pid(): string {
+    return (this.client as unknown as { _pid: string })._pid;
+  }
 
   get isOpen(): boolean {
     return this.#manager._readyState !== "closed";

@@ -182,18 +182,30 @@ export class RecoveringAdapter extends NamespaceAdapter {
         if (number <= upTo) except.add(sid);
         else this.#restored.delete(sid);
       }
-    }
-    const packet = new ForwardedPacket(
-      this.#nsp.name,
-      asks ? [...message.parts ?? []] : this.#withOffset(message.parts ?? [], number),
-      this.codec,
-    );
+    } else if (!asks) this.#writeAhead(message, except);
+    const packet = asks
+      ? this.#packet([...message.parts ?? []])
+      : this.#packet(this.#withOffset(message.parts ?? [], number ?? this.#last, number));
     super.write(packet, { ...message, except: [...except] });
   }
 
+  /** Who came back with more than was given to clients here must not be taken back by what is not in the log. */
+  #writeAhead(message: Message, except: Set<Room>): void {
+    for (const [sid, upTo] of this.#restored) {
+      const rooms = this.sids.get(sid);
+      if (rooms === undefined || upTo <= (this.#last ?? 0) || !isFor(rooms, message)) continue;
+      except.add(sid);
+      const packet = this.#packet(this.#withOffset(message.parts ?? [], upTo));
+      super.write(packet, { ...message, rooms: [sid], except: [] });
+    }
+  }
+
+  #packet(parts: Part[]): ForwardedPacket {
+    return new ForwardedPacket(this.#nsp.name, parts, this.codec);
+  }
+
   /** Clients take a string that is the last argument for an offset. */
-  #withOffset(parts: readonly Part[], number: number | undefined): Part[] {
-    const at = number ?? this.#last;
+  #withOffset(parts: readonly Part[], at: number | undefined, number?: number): Part[] {
     if (at === undefined) return [...parts];
     const offset = encodeOffset(at, this.#mark);
     return this.codec.withOffset(this.#nsp.name, parts, offset, number !== undefined);

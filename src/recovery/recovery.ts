@@ -252,6 +252,7 @@ export class Recovery {
       );
       const [first, ...rest] = rows;
       if (first !== undefined) {
+        if (first["frame"] === null) return undefined;
         const session = decodeSession(pid, String(first["frame"]), this.#sealer);
         const packets = await this.#packets(rest, end);
         return packets === undefined ? undefined : { session, packets };

@@ -181,8 +181,8 @@ $$;
 
 -- Takes a session, which nobody else gets then, and what was sent to it after a number. The same taker may ask again.
 --
--- The first row has the session, and the last number that there is. No row says that there is no such session, that it
--- is too old, or that not all can be told.
+-- The first row has the session, and the last number that there is. A row without them says that somebody else has
+-- taken it, that it is too old, or that not all can be told; no row that there is no such session, or not yet.
 create or replace function socketio.recovery_restore(
   pid text, namespace text, after bigint, max_ms double precision, margin_ms double precision, max_packets integer,
   taker text)
@@ -204,21 +204,25 @@ begin
     where sessions.pid = recovery_restore.pid and sessions.keys[1] = namespace
       and sessions.taker = recovery_restore.taker
     order by sessions.left_at desc limit 1;
-  if kept.pid is null or kept.left_at < clock_timestamp() - max_ms * interval '1 millisecond' then
+  if kept.pid is null then
+    return query select null::bigint, null::text, null::text from socketio.recovery_sessions sessions
+      where sessions.pid = recovery_restore.pid and sessions.keys[1] = namespace limit 1;
     return;
   end if;
   select * into state from socketio.recovery_state;
   select min(each) into first from unnest(state.numbers) each;
   select min(each) into complete_since from unnest(state.times) each;
   select last_value into last from socketio.recovery_number;
-  -- Of the future, or of before a crash.
-  if first is null or after > last then return; end if;
-  -- What was sent before that was received, or the connection would have been given up: nothing is missing then.
-  if after < first and complete_since > kept.left_at - margin_ms * interval '1 millisecond' then return; end if;
-  if max_packets < (select count(*) from (
-    select from socketio.recovery_packets packets
-      where packets.key = any (kept.keys) and packets.number > after limit max_packets + 1) few)
+  if kept.left_at < clock_timestamp() - max_ms * interval '1 millisecond'
+    -- Of the future, or of before a crash.
+    or first is null or after > last
+    -- What was sent before that was received, or the connection would have been given up: nothing is missing then.
+    or after < first and complete_since > kept.left_at - margin_ms * interval '1 millisecond'
+    or max_packets < (select count(*) from (
+      select from socketio.recovery_packets packets
+        where packets.key = any (kept.keys) and packets.number > after limit max_packets + 1) few)
   then
+    return query select null::bigint, null::text, null::text;
     return;
   end if;
   return query select last, null::text, kept.session;

@@ -157,6 +157,17 @@ export class RecoveryCluster {
     return wanderer;
   }
 
+  /** A client that says it had a session, whatever it says. */
+  async stranger(i: number, pid: unknown, offset: unknown, namespace = "/"): Promise<Wanderer> {
+    const wanderer = new Wanderer(this.port(i), namespace, { autoConnect: false });
+    this.#scope.after(() => void wanderer.client.disconnect());
+    Object.assign(wanderer.client, { _pid: pid, _lastOffset: offset });
+    const there = next(wanderer.client, "connect", 15_000);
+    wanderer.client.connect();
+    await there;
+    return wanderer;
+  }
+
   /** Waits until a server knows that a client is gone. */
   async gone(i: number, id: string, namespace = "/"): Promise<void> {
     await until(`${id} is gone`, () => !this.io(i).of(namespace).sockets.has(id));

@@ -15,7 +15,7 @@ $$;
 create sequence if not exists socketio.recovery_number;
 
 -- Where the log stands: one row, and none after a crash, when the tables are empty. What was sent is kept in three
--- parts, that are emptied in turn.
+-- parts, that are emptied in turn: each is written to for half of the time that things are kept.
 create unlogged table if not exists socketio.recovery_state (
   -- The part that is written to, and since when.
   part smallint not null,

@@ -16,7 +16,7 @@ begin
       values (0, clock_timestamp(), interval '3 minutes',
         array[nextval('socketio.recovery_number'), null, null], array[clock_timestamp(), null, null])
       returning * into state;
-  elsif clock_timestamp() > state.since + state.retention then
+  elsif clock_timestamp() > state.since + state.retention / 2 then
     state := socketio._recovery_turn(state);
   end if;
   return state;
@@ -36,7 +36,7 @@ begin
       next, next);
   exception when lock_not_available then
     -- Tried again later, not with each packet.
-    update socketio.recovery_state set since = clock_timestamp() - retention + interval '10 seconds'
+    update socketio.recovery_state set since = clock_timestamp() - retention / 2 + interval '10 seconds'
       returning * into state;
     return state;
   end;

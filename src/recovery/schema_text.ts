@@ -17,7 +17,7 @@ $$;
 create sequence if not exists socketio.recovery_number;
 
 -- Where the log stands: one row, and none after a crash, when the tables are empty. What was sent is kept in three
--- parts, that are emptied in turn.
+-- parts, that are emptied in turn: each is written to for half of the time that things are kept.
 create unlogged table if not exists socketio.recovery_state (
   -- The part that is written to, and since when.
   part smallint not null,
@@ -84,7 +84,7 @@ begin
       values (0, clock_timestamp(), interval '3 minutes',
         array[nextval('socketio.recovery_number'), null, null], array[clock_timestamp(), null, null])
       returning * into state;
-  elsif clock_timestamp() > state.since + state.retention then
+  elsif clock_timestamp() > state.since + state.retention / 2 then
     state := socketio._recovery_turn(state);
   end if;
   return state;
@@ -104,7 +104,7 @@ begin
       next, next);
   exception when lock_not_available then
     -- Tried again later, not with each packet.
-    update socketio.recovery_state set since = clock_timestamp() - retention + interval '10 seconds'
+    update socketio.recovery_state set since = clock_timestamp() - retention / 2 + interval '10 seconds'
       returning * into state;
     return state;
   end;

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import type { BroadcastOperator, Socket } from "socket.io";
 import type { Sql } from "postgres";
-import { createRecoveryCluster, type RecoveryCluster } from "../support/recovery.ts";
+import { createRecoveryCluster, forgetUnheard, type RecoveryCluster } from "../support/recovery.ts";
 import type { Random } from "../support/random.ts";
 import { Relay } from "../support/relay.ts";
 import { connectSql } from "../support/sql.ts";
@@ -151,6 +151,7 @@ class Run {
         else socket.conn.close();
       } else wanderer.relay.tear();
       await within(5_000, `a client that is cut (${how})`, gone.promise);
+      await forgetUnheard(wanderer.client);
       // Mostly not before it can be recovered; who is faster may be a stranger.
       const isPatient = random.chance(0.8);
       if (isPatient) {

@@ -52,8 +52,10 @@ export interface AdapterNamespace {
 
 /** The private slice of a socket. */
 export interface InnerSocket {
+  readonly id: string;
   readonly acks: Map<number, unknown>;
   readonly recovered: boolean;
+  disconnect(close?: boolean): unknown;
 }
 
 /** The private slice of the namespace. */
@@ -80,7 +82,10 @@ export class NamespaceAdapter extends ClusterAdapter {
   protected readonly bus: Bus;
   readonly #nsp: InnerNamespace;
   protected readonly codec: PacketEncoder;
-  readonly #route: Route = { receive: (uid, message) => this.#receive(uid, message) };
+  readonly #route: Route = {
+    receive: (uid, message) => this.#receive(uid, message),
+    away: () => this.away(),
+  };
   #attached: Promise<void> | undefined;
   /** How many broadcasts of strangers wait for acknowledgements. */
   #asking = 0;
@@ -524,6 +529,9 @@ export class NamespaceAdapter extends ClusterAdapter {
     this.write(packet, message);
   }
 
+  /** The database has been away for a while. */
+  protected away(): void {}
+
   /** Writes a packet that came to the clients that it is for. */
   protected write(packet: Packet, message: Message): void {
     Adapter.prototype.broadcast.call(this, packet, selected(message));
@@ -547,8 +555,13 @@ export class NamespaceAdapter extends ClusterAdapter {
     if (id === undefined) return;
     const asked = message.trusted ? 0 : 1;
     this.#asking += asked;
+    this.forgetAnswers(id, timeout, () => this.#asking -= asked);
+  }
+
+  /** After a time limit, sockets forget what they keep for clients that have not answered. */
+  protected forgetAnswers(id: number, timeout: number, forgotten?: () => void): void {
     this.bus.acknowledgements.forgetLater(() => {
-      this.#asking -= asked;
+      forgotten?.();
       for (const socket of this.#nsp.sockets.values()) socket.acks.delete(id);
     }, timeout);
   }

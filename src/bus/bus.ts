@@ -40,6 +40,8 @@ export interface Route {
    * @throws MalformedMessage when the message is refused.
    */
   receive(uid: string | undefined, message: Message): void;
+  /** The database has been away for a while, and clients wait for what comes back through it. */
+  away(): void;
 }
 
 /** How long `close()` waits for a connection that is down, if something is queued. */
@@ -50,6 +52,9 @@ const LINGER_MS = 100;
 
 /** How long a request waits for a connection that is being replaced: a blip is over by then. */
 const RECONNECT_PATIENCE_MS = 250;
+
+/** For how long clients of this server wait for what comes back through a database that is away, with recovery. */
+const AWAY_MS = 2_000;
 
 /** How often the queue of notifications is looked at. */
 const QUEUE_WATCH_MS = 30_000;
@@ -72,6 +77,8 @@ export class Bus {
   readonly #roomChannels: RoomChannels | undefined;
   readonly #sealer: Sealer | undefined;
   #recovery: Recovery | undefined;
+  #isAway = false;
+  #awayTimer: ReturnType<typeof setTimeout> | undefined;
   readonly #own: OwnMessages = new OwnMessages();
   readonly #events: Events;
   readonly #publisher: Publisher;
@@ -193,8 +200,9 @@ export class Bus {
         },
         sending: (sequence, isLogged, deliver) =>
           this.#own.add(sequence, isLogged, (number) => {
-            this.#inbox.own(number, () => deliver(number));
+            this.#inbox.own(number, () => this.#deliverOwn(deliver, number));
           }),
+        unsent: (deliver) => this.#deliverOwn(deliver, undefined),
         logged: (sequence, number) => this.#own.logged(sequence, number),
         refused: (sequence) => this.#own.refused(sequence),
         failed,
@@ -317,6 +325,12 @@ export class Bus {
     this.membership.hasRoomChannels = false;
     this.#inbox.keepOrder();
     this.#publisher.keepLog((connection) => recovery.begin(connection));
+    if (this.phase !== "ready") this.#waitUntilAway();
+  }
+
+  /** Whether the database has been away for a while, with connection state recovery. */
+  get isAway(): boolean {
+    return this.#isAway;
   }
 
   /** Tells that a client came back too late. */
@@ -445,6 +459,7 @@ export class Bus {
     this.#pulse.stop();
     this.#queueWatch.stop();
     clearTimeout(this.#patience);
+    clearTimeout(this.#awayTimer);
     // What waits is sent even by an adapter that is still connecting, but a database that is away holds nobody up.
     const { isUp, isIdle } = this.#publisher;
     this.#holdOff.release();
@@ -477,6 +492,7 @@ export class Bus {
     this.requests.close();
     this.acknowledgements.close();
     await Promise.all([this.#publisher.close(), this.#listener.close()]);
+    for (const route of this.#routes.values()) this.#deliverOwn(() => route.away(), undefined);
     this.#routes.clear();
     this.#places.clear();
   }
@@ -578,6 +594,9 @@ export class Bus {
   #becomeReady(): void {
     clearTimeout(this.#patience);
     if (!this.#greeted || this.#closing !== undefined) return;
+    clearTimeout(this.#awayTimer);
+    this.#awayTimer = undefined;
+    this.#isAway = false;
     // Not for each one that comes later: those who are gone would never be.
     if (this.phase !== "ready") this.membership.refresh();
     this.#readiness.reached();
@@ -591,6 +610,29 @@ export class Bus {
     clearTimeout(this.#patience);
     this.membership.interrupted();
     this.#readiness.lost(error);
+    if (this.#recovery !== undefined && this.#closing === undefined) this.#waitUntilAway();
+  }
+
+  #waitUntilAway(): void {
+    this.#awayTimer ??= setTimeout(() => {
+      this.#isAway = true;
+      for (const route of this.#routes.values()) this.#deliverOwn(() => route.away(), undefined);
+    }, AWAY_MS);
+  }
+
+  /** Gives something to the clients of this server, where listeners of the application may throw. */
+  #deliverOwn(deliver: (number: number | undefined) => void, number: number | undefined): void {
+    try {
+      deliver(number);
+    } catch (cause) {
+      this.report(
+        new PgAdapterError(
+          "HANDLER_FAILED",
+          `A listener of the application threw while a packet was written: ${messageOf(cause)}`,
+          { cause },
+        ),
+      );
+    }
   }
 }
 

@@ -67,6 +67,8 @@ export type PublisherEvents = Pick<LinkEvents, "up" | "down" | "failed"> & {
   logged(sequence: number, number: number): void;
   /** PostgreSQL has refused a frame for good. */
   refused(sequence: number): void;
+  /** A message that waits to come back was dropped. */
+  unsent(deliver: NonNullable<Queued["deliver"]>): void;
   error(error: PgAdapterError): void;
 };
 
@@ -507,8 +509,10 @@ export class Publisher {
     this.#fullSince ??= now;
     const isMoving = this.isUp && !this.isStuck && !this.#isHeld;
     if (isMoving && now - this.#fullSince < PATIENCE_MS) return;
-    const dropped = this.#queue.shrink(this.#maxBuffer);
+    const items = this.#queue.shrink(this.#maxBuffer);
+    const dropped = items.reduce((sum, { messages }) => sum + messages, 0);
     this.stats.dropped += dropped;
+    for (const { deliver } of items) if (deliver !== undefined) this.#events.unsent(deliver);
     if (dropped === 0 || this.#hasOverflowed) return;
     this.#hasOverflowed = true;
     this.#events.error(

@@ -180,12 +180,20 @@ export class Recovery {
    *
    * @param namespace The channel of its namespace.
    * @param after The number of the last packet that the client has received.
+   * @param isBehind Whether clients have got things that are not in the log yet.
    * @returns The session and what may be for it, or nothing: there is none, it is too old, or not all can be told.
    */
-  async restore(pid: string, namespace: string, after: number): Promise<Restored | undefined> {
+  async restore(
+    pid: string,
+    namespace: string,
+    after: number,
+    isBehind: boolean,
+  ): Promise<Restored | undefined> {
     try {
       const restored = await withDeadline(
-        this.#restore(pid, namespace, after),
+        isBehind
+          ? this.#publisher.flush().then(() => this.#restore(pid, namespace, after))
+          : this.#restore(pid, namespace, after),
         RESTORE_MS,
         () => new Error(`PostgreSQL did not answer within ${RESTORE_MS} ms`),
       );

@@ -10,7 +10,7 @@ import {
   type ClusterResponse,
   type Room,
 } from "socket.io-adapter";
-import type { Bus, Route } from "./bus/bus.ts";
+import type { Bus, Route, Waiting } from "./bus/bus.ts";
 import type { Logging } from "./bus/publisher.ts";
 import { messageOf, PgAdapterError } from "./errors.ts";
 import {
@@ -84,7 +84,7 @@ export class NamespaceAdapter extends ClusterAdapter {
   protected readonly codec: PacketEncoder;
   readonly #route: Route = {
     receive: (uid, message) => this.#receive(uid, message),
-    away: () => this.away(),
+    waiting: () => this.waiting(),
   };
   #attached: Promise<void> | undefined;
   /** How many broadcasts of strangers wait for acknowledgements. */
@@ -529,8 +529,10 @@ export class NamespaceAdapter extends ClusterAdapter {
     this.write(packet, message);
   }
 
-  /** The database has been away for a while. */
-  protected away(): void {}
+  /** What clients of this server wait for, as it is to come back through PostgreSQL: nothing here. */
+  protected waiting(): readonly Waiting[] {
+    return [];
+  }
 
   /** Writes a packet that came to the clients that it is for. */
   protected write(packet: Packet, message: Message): void {

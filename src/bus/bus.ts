@@ -40,8 +40,16 @@ export interface Route {
    * @throws MalformedMessage when the message is refused.
    */
   receive(uid: string | undefined, message: Message): void;
-  /** The database has been away for a while, and clients wait for what comes back through it. */
-  away(): void;
+  /** What clients of this server wait for, as it is to come back through PostgreSQL. */
+  waiting(): readonly Waiting[];
+}
+
+/** Something that clients wait for. */
+export interface Waiting {
+  /** Its place among all that this process has emitted. */
+  readonly order: number;
+  /** Gives it to them. */
+  give(): void;
 }
 
 /** How long `close()` waits for a connection that is down, if something is queued. */
@@ -78,6 +86,7 @@ export class Bus {
   readonly #sealer: Sealer | undefined;
   #recovery: Recovery | undefined;
   #isAway = false;
+  #emitted = 0;
   #awayTimer: ReturnType<typeof setTimeout> | undefined;
   readonly #own: OwnMessages = new OwnMessages();
   readonly #events: Events;
@@ -328,6 +337,11 @@ export class Bus {
     if (this.phase !== "ready") this.#waitUntilAway();
   }
 
+  /** The place of what is emitted next, among all that this process emits. */
+  nextOrder(): number {
+    return ++this.#emitted;
+  }
+
   /** Whether the database has been away for a while, with connection state recovery. */
   get isAway(): boolean {
     return this.#isAway;
@@ -492,7 +506,7 @@ export class Bus {
     this.requests.close();
     this.acknowledgements.close();
     await Promise.all([this.#publisher.close(), this.#listener.close()]);
-    for (const route of this.#routes.values()) this.#deliverOwn(() => route.away(), undefined);
+    this.#giveAll();
     this.#routes.clear();
     this.#places.clear();
   }
@@ -616,8 +630,16 @@ export class Bus {
   #waitUntilAway(): void {
     this.#awayTimer ??= setTimeout(() => {
       this.#isAway = true;
-      for (const route of this.#routes.values()) this.#deliverOwn(() => route.away(), undefined);
+      this.#giveAll();
     }, AWAY_MS);
+  }
+
+  /** Clients get what they wait for. */
+  #giveAll(): void {
+    const waiting = [...this.#routes.values()].flatMap((route) => route.waiting());
+    for (const each of waiting.sort((a, b) => a.order - b.order)) {
+      this.#deliverOwn(() => each.give(), undefined);
+    }
   }
 
   /** Gives something to the clients of this server, where listeners of the application may throw. */

@@ -10,7 +10,7 @@ import {
   type InnerSocket,
   NamespaceAdapter,
 } from "../adapter.ts";
-import type { Bus } from "../bus/bus.ts";
+import type { Bus, Waiting } from "../bus/bus.ts";
 import type { Message } from "../wire/message.ts";
 import type { Part } from "../wire/packet.ts";
 import { isForNobody, type Room } from "../wire/rooms.ts";
@@ -122,7 +122,7 @@ export class RecoveringAdapter extends NamespaceAdapter {
     }
     const key = local || asks ? undefined : this.#keyOf(opts.rooms);
     const write = (number: number | undefined) => this.#write(message, number, asks);
-    const own = this.#own.add(message, key !== undefined, write);
+    const own = this.#own.add(message, key !== undefined, this.bus.nextOrder(), write);
     const deliver = (number: number | undefined) => this.#isBack(own, number);
     const logging = key === undefined ? { deliver } : { key, deliver };
     this.#sent(own, this.sendMessage({ ...message }, channel, logging));
@@ -144,7 +144,7 @@ export class RecoveringAdapter extends NamespaceAdapter {
     const parts = this.encodeOnce(Object.assign(packet as Packet, { nsp }));
     this.codec.forget();
     const message = this.packetMessage(parts, opts);
-    const own = this.#own.add(message, false, () => {
+    const own = this.#own.add(message, false, this.bus.nextOrder(), () => {
       // Of its own, as each server gives it an id.
       const full: Packet = { type: EVENT, data: this.codec.decode(nsp, parts), nsp };
       Adapter.prototype.broadcastWithAck.call(this, full, opts, clientCountCallback, ack);
@@ -181,9 +181,12 @@ export class RecoveringAdapter extends NamespaceAdapter {
     super.delAll(id);
   }
 
-  /** The database has been away for a while: clients get what they wait for. */
-  protected override away(): void {
-    for (const own of this.#own.waiting()) this.#giveAhead(own);
+  /** What clients of this server wait for. */
+  protected override waiting(): readonly Waiting[] {
+    return this.#own.waiting().map((own) => ({
+      order: own.order,
+      give: () => this.#giveAhead(own),
+    }));
   }
 
   /** Keeps the session of a client that has left. */

@@ -11,6 +11,8 @@ export interface OwnPacket {
   readonly message: Message;
   /** Whether it is in the log, and gets a number. */
   readonly isLogged: boolean;
+  /** Its place among all that the process has emitted. */
+  readonly order: number;
   /** Whether clients were given it without its number, as it could not be sent. */
   isGiven: boolean;
   /** Sockets whose rooms have changed since, and whether it is for them; it is for no one who has it already. */
@@ -31,8 +33,13 @@ export class OwnPackets {
   }
 
   /** A packet is about to be sent. */
-  add(message: Message, isLogged: boolean, write: OwnPacket["write"]): OwnPacket {
-    const packet = { message, isLogged, isGiven: false, decided: new Map(), write };
+  add(
+    message: Message,
+    isLogged: boolean,
+    order: number,
+    write: OwnPacket["write"],
+  ): OwnPacket {
+    const packet = { message, isLogged, order, isGiven: false, decided: new Map(), write };
     this.#packets.add(packet);
     return packet;
   }

@@ -206,6 +206,7 @@ export class Bus {
         confirmed: (channel, sequence) => {
           if (channel === this.#clusterChannel) this.#pulse.taken(sequence);
           else if (this.#places.isNamespace(channel)) this.#lastSent = { channel, sequence };
+          if (this.#awayTimer !== undefined && this.phase === "ready") this.#isBack();
         },
         sending: (sequence, isLogged, deliver) =>
           this.#own.add(sequence, isLogged, (number) => {
@@ -213,7 +214,8 @@ export class Bus {
           }),
         unsent: (deliver) => this.#deliverOwn(deliver, undefined),
         logged: (sequence, number) => this.#own.logged(sequence, number),
-        refused: (sequence) => this.#own.refused(sequence),
+        refused: () => this.#waitUntilAway(),
+        refusedFrame: (sequence) => this.#own.refused(sequence),
         failed,
         error,
       },
@@ -608,9 +610,7 @@ export class Bus {
   #becomeReady(): void {
     clearTimeout(this.#patience);
     if (!this.#greeted || this.#closing !== undefined) return;
-    clearTimeout(this.#awayTimer);
-    this.#awayTimer = undefined;
-    this.#isAway = false;
+    this.#isBack();
     // Not for each one that comes later: those who are gone would never be.
     if (this.phase !== "ready") this.membership.refresh();
     this.#readiness.reached();
@@ -624,14 +624,22 @@ export class Bus {
     clearTimeout(this.#patience);
     this.membership.interrupted();
     this.#readiness.lost(error);
-    if (this.#recovery !== undefined && this.#closing === undefined) this.#waitUntilAway();
+    this.#waitUntilAway();
   }
 
+  /** PostgreSQL takes nothing: clients of this server wait for a while, if they wait at all. */
   #waitUntilAway(): void {
+    if (this.#recovery === undefined || this.#closing !== undefined) return;
     this.#awayTimer ??= setTimeout(() => {
       this.#isAway = true;
       this.#giveAll();
     }, AWAY_MS);
+  }
+
+  #isBack(): void {
+    clearTimeout(this.#awayTimer);
+    this.#awayTimer = undefined;
+    this.#isAway = false;
   }
 
   /** Clients get what they wait for. */

@@ -65,8 +65,10 @@ export type PublisherEvents = Pick<LinkEvents, "up" | "down" | "failed"> & {
   sending(sequence: number, isLogged: boolean, deliver: NonNullable<Queued["deliver"]>): void;
   /** PostgreSQL has put a frame into the log. */
   logged(sequence: number, number: number): void;
+  /** PostgreSQL takes nothing at the moment. */
+  refused(): void;
   /** PostgreSQL has refused a frame for good. */
-  refused(sequence: number): void;
+  refusedFrame(sequence: number): void;
   /** A message that waits to come back was dropped. */
   unsent(deliver: NonNullable<Queued["deliver"]>): void;
   error(error: PgAdapterError): void;
@@ -382,7 +384,7 @@ export class Publisher {
         this.#underWay = size;
         const isTaken = await this.#send(session, batch);
         if (isTaken === undefined) return;
-        if (!isTaken) { for (const { sequence } of batch) this.#events.refused(sequence); }
+        if (!isTaken) { for (const { sequence } of batch) this.#events.refusedFrame(sequence); }
         for (const frame of isTaken ? batch : []) {
           if (frame.isKept) this.#sent.add(frame);
           if (!isRepeat(frame)) this.#events.confirmed(frame.channel, frame.sequence);
@@ -424,7 +426,10 @@ export class Publisher {
         );
         return undefined;
       }
-      if (this.#refusals.add(session, fault)) return undefined;
+      if (this.#refusals.add(session, fault)) {
+        this.#events.refused();
+        return undefined;
+      }
       this.#refused(fault);
       this.stats.dropped += batch.reduce((sum, { messages }) => sum + messages, 0);
       return false;

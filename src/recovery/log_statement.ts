@@ -1,8 +1,11 @@
 /**
  * The statements that notify and keep for connection state recovery, in one transaction each: one call that takes all
- * frames, and where there is only one, or one may be in the log already, a call for each, from left to right.
+ * frames, and where there are few, or one may be in the log already, a call for each, from left to right.
  */
 import type { Notification } from "../wire/frame.ts";
+
+/** From how many frames on one call for all of them is faster: for 128 it takes a third of the time. */
+const MIN_FRAMES_OF_ALL = 8;
 
 /** A frame that is to be sent. */
 export interface Loggable extends Notification {
@@ -25,7 +28,8 @@ export interface LogStatement {
  * @param uid The process that sends them.
  */
 export function logStatement(uid: string, frames: readonly Loggable[]): LogStatement {
-  const isEach = frames.length === 1 || frames.some(({ after }) => after !== undefined);
+  const isEach = frames.length < MIN_FRAMES_OF_ALL ||
+    frames.some(({ after }) => after !== undefined);
   return isEach
     ? { text: eachText(frames.length), parameters: eachParameters(uid, frames) }
     : { text: allText(frames.length), parameters: allParameters(uid, frames) };

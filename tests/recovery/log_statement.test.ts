@@ -41,7 +41,7 @@ function frameOf(sequence: number): Loggable {
   };
 }
 
-for (const count of [1, 2, 16, 128]) {
+for (const count of [1, 7, 8, 128]) {
   test(`${count} frames are numbered, kept and notified in their order`, async (t) => {
     const { heard, send, rows } = await createLog(t);
     const frames = Array.from({ length: count }, (_, i) => frameOf(i + 1));
@@ -74,19 +74,19 @@ test("what is sent again finds its number, and what is new among it gets one", a
   const [before = 0] = await send([frameOf(1)]);
   const committed = [2, 3, 4, 5].map(frameOf);
   const numbers = await send(committed);
-  // 7 and 8 were in a statement that was not committed.
-  const again = [...committed, frameOf(7), frameOf(8)].map((frame) => ({
+  // From 6 on they were in a statement that was not committed.
+  const again = [...committed, frameOf(6), frameOf(7), frameOf(8), frameOf(9)].map((frame) => ({
     ...frame,
     after: before,
   }));
   const found = await send(again);
   assert.deepEqual(found.slice(0, 4), numbers);
   const last = numbers.findLast((number) => number !== undefined)!;
-  assert.deepEqual(found.slice(4), [last + 1, last + 2]);
+  assert.deepEqual(found.slice(4), [undefined, last + 1, last + 2, undefined]);
   assert.equal((await rows()).length, 6);
-  await until("all is heard", () => heard.length === 1 + 4 + 6);
+  await until("all is heard", () => heard.length === 1 + 4 + 8);
   assert.deepEqual(
-    heard.slice(-6).map(({ payload }) => payload),
+    heard.slice(-8).map(({ payload }) => payload),
     again.map(({ payload }, i) => found[i] === undefined ? payload : `@${found[i]};${payload}`),
   );
 });
@@ -99,10 +99,10 @@ test("statements of several processes do not mix: numbers come in the order in w
   const writers = Array.from({ length: 4 }, () => connectSql(t, uri));
   await Promise.all(writers.map(async (sql, writer) => {
     for (let n = 0; n < 20; n++) {
-      const frames = Array.from({ length: 1 + n % 8 }, (_, i): Loggable => ({
+      const frames = Array.from({ length: 1 + n % 16 }, (_, i): Loggable => ({
         channel: CHANNEL,
         payload: `${writer} ${n} ${i}`,
-        sequence: n * 8 + i + 1,
+        sequence: n * 16 + i + 1,
         key: CHANNEL,
       }));
       const { text, parameters } = logStatement(`${UID}${writer}`, frames);

@@ -93,3 +93,29 @@ begin
   return given;
 end
 $$;
+
+-- The same for many frames of one process, each of them sent for the first time, in less time. The numbers, in their
+-- order, are joined by commas, with nothing for those that are not kept.
+create or replace function socketio.recovery_notify_all(
+  channels text[], payloads text[], keys text[], uid text, sequences bigint[])
+returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state socketio.recovery_state := socketio._recovery_state();
+  numbers bigint[];
+begin
+  select array_agg(case when frame.key is not null then nextval('socketio.recovery_number') end order by frame.place)
+    into numbers from unnest(keys) with ordinality as frame (key, place);
+  insert into socketio.recovery_packets
+    select state.part, frame.number, frame.key, frame.channel, uid || ':' || frame.sequence, frame.payload
+    from unnest(channels, payloads, keys, sequences, numbers) with ordinality
+      as frame (channel, payload, key, sequence, number, place)
+    where frame.key is not null order by frame.place;
+  perform pg_notify(frame.channel,
+      case when frame.number is null then frame.payload else '@' || frame.number || ';' || frame.payload end)
+    from unnest(channels, payloads, numbers) with ordinality as frame (channel, payload, number, place)
+    order by frame.place;
+  return array_to_string(numbers, ',', '');
+end
+$$;

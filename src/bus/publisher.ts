@@ -12,7 +12,7 @@ import { MAX_PAYLOAD_BYTES, type Notification, outgoing, resent } from "../wire/
 import { MAX_NUMBER_BYTES, numbered, splitNumber } from "../wire/logged.ts";
 import { encodeMessage, maxRecordLength, type Message, MessageType } from "../wire/message.ts";
 import { notifyParameters, notifyText } from "../wire/statement.ts";
-import { type Loggable, loggedNumbers, logParameters, logText } from "../recovery/log_statement.ts";
+import { type Loggable, loggedNumbers, logStatement } from "../recovery/log_statement.ts";
 import { BatchSize } from "./batch_size.ts";
 import { deferred } from "./deadline.ts";
 import { Link, type LinkEvents } from "./link.ts";
@@ -455,11 +455,13 @@ export class Publisher {
   async #notify(session: Session, batch: readonly Packed[]): Promise<void> {
     const count = batch.length;
     const sealed = this.#sealed(batch);
-    if (this.#log === undefined) {
+    // What processes have to say of themselves is not kept, and waits for nobody.
+    if (sealed.every(({ key }) => key === undefined)) {
       await session.query(notifyText(count), notifyParameters(sealed));
       return;
     }
-    const [row = {}] = await session.query(logText(count), logParameters(this.#uid, sealed));
+    const { text, parameters } = logStatement(this.#uid, sealed);
+    const [row = {}] = await session.query(text, parameters);
     loggedNumbers(row, count).forEach((number, i) => {
       if (number === undefined) return;
       const frame = batch[i]!;

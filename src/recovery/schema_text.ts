@@ -40,6 +40,16 @@ create table if not exists socketio.recovery_packets (
   frame text not null
 ) partition by list (part);
 
+-- Frames are not compressed: that takes longer than it saves. Parts that are there already stay as they are, as changing
+-- that would wait for whoever reads them, and everybody else for that.
+do $$
+begin
+  if pg_catalog.to_regclass('socketio.recovery_packets_0') is null then
+    alter table socketio.recovery_packets alter frame set storage external;
+  end if;
+end
+$$;
+
 create table if not exists socketio.recovery_sessions (
   part smallint not null,
   pid text collate "C" not null,
@@ -49,9 +59,13 @@ create table if not exists socketio.recovery_sessions (
   left_at timestamptz not null
 ) partition by list (part);
 
-create unlogged table if not exists socketio.recovery_packets_0 partition of socketio.recovery_packets for values in (0);
-create unlogged table if not exists socketio.recovery_packets_1 partition of socketio.recovery_packets for values in (1);
-create unlogged table if not exists socketio.recovery_packets_2 partition of socketio.recovery_packets for values in (2);
+-- A frame stays in its row, if it fits.
+create unlogged table if not exists socketio.recovery_packets_0 partition of socketio.recovery_packets
+  for values in (0) with (toast_tuple_target = 8160);
+create unlogged table if not exists socketio.recovery_packets_1 partition of socketio.recovery_packets
+  for values in (1) with (toast_tuple_target = 8160);
+create unlogged table if not exists socketio.recovery_packets_2 partition of socketio.recovery_packets
+  for values in (2) with (toast_tuple_target = 8160);
 create unlogged table if not exists socketio.recovery_sessions_0 partition of socketio.recovery_sessions for values in (0);
 create unlogged table if not exists socketio.recovery_sessions_1 partition of socketio.recovery_sessions for values in (1);
 create unlogged table if not exists socketio.recovery_sessions_2 partition of socketio.recovery_sessions for values in (2);
@@ -158,6 +172,32 @@ begin
 end
 $$;
 
+-- The same for many frames of one process, each of them sent for the first time, in less time. The numbers, in their
+-- order, are joined by commas, with nothing for those that are not kept.
+create or replace function socketio.recovery_notify_all(
+  channels text[], payloads text[], keys text[], uid text, sequences bigint[])
+returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  state socketio.recovery_state := socketio._recovery_state();
+  numbers bigint[];
+begin
+  select array_agg(case when frame.key is not null then nextval('socketio.recovery_number') end order by frame.place)
+    into numbers from unnest(keys) with ordinality as frame (key, place);
+  insert into socketio.recovery_packets
+    select state.part, frame.number, frame.key, frame.channel, uid || ':' || frame.sequence, frame.payload
+    from unnest(channels, payloads, keys, sequences, numbers) with ordinality
+      as frame (channel, payload, key, sequence, number, place)
+    where frame.key is not null order by frame.place;
+  perform pg_notify(frame.channel,
+      case when frame.number is null then frame.payload else '@' || frame.number || ';' || frame.payload end)
+    from unnest(channels, payloads, numbers) with ordinality as frame (channel, payload, number, place)
+    order by frame.place;
+  return array_to_string(numbers, ',', '');
+end
+$$;
+
 -- Keeps sessions of clients that have left, so many milliseconds ago.
 create or replace function socketio.recovery_keep(sessions json) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -229,6 +269,7 @@ revoke all on function
   socketio._recovery_turn(socketio.recovery_state),
   socketio.recovery_begin(double precision),
   socketio.recovery_notify(text, text, text, text, bigint),
+  socketio.recovery_notify_all(text[], text[], text[], text, bigint[]),
   socketio.recovery_keep(json),
   socketio.recovery_restore(text, text, bigint, double precision, double precision, integer),
   socketio.recovery_pieces(text)

@@ -54,7 +54,11 @@ create table if not exists socketio.recovery_sessions (
   -- The channels of its namespace and of its rooms.
   keys text[] not null,
   session text not null,
-  left_at timestamptz not null
+  left_at timestamptz not null,
+  -- Which session of which process it was: what is kept once more, since nobody knows whether it was, is there once.
+  origin text collate "C" not null,
+  -- Who has taken it. It stays until its part is emptied, or it could be kept once more after that.
+  taker text collate "C"
 ) partition by list (part);
 
 -- A frame stays in its row, if it fits.

@@ -6,6 +6,6 @@ revoke all on function
   socketio.recovery_notify(text, text, text, text, bigint),
   socketio.recovery_notify_all(text[], text[], text[], text, bigint[]),
   socketio.recovery_keep(json),
-  socketio.recovery_restore(text, text, bigint, double precision, double precision, integer),
-  socketio.recovery_pieces(text)
+  socketio.recovery_restore(text, text, bigint, double precision, double precision, integer, text),
+  socketio.recovery_pieces(text[], bigint)
 from public;

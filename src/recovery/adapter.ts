@@ -265,29 +265,47 @@ export class RecoveringAdapter extends NamespaceAdapter {
   }
 
   #write(message: Message, number: number | undefined, asks: boolean): void {
+    const decided = new Map(this.#decided);
+    this.#decided = NOBODY;
     const numbered = number === undefined ? message : { ...message, number };
     const except = new Set<Room>(message.except);
     if (number !== undefined) {
       this.#note(numbered, number);
       for (const [sid, upTo] of this.#restored) {
-        if (number <= upTo) except.add(sid);
-        else this.#restored.delete(sid);
+        if (number > upTo) this.#restored.delete(sid);
+        else {
+          except.add(sid);
+          decided.delete(sid);
+        }
       }
       if (this.#ahead.size > 0 && number > this.#aheadUntil && !this.#own.hasGiven) {
         this.#eachOf(message, (id) => this.#ahead.delete(id));
       }
-    }
-    const packet = new ForwardedPacket(
-      this.#nsp.name,
-      asks ? [...message.parts ?? []] : this.#withOffset(message.parts ?? [], number),
-      this.codec,
-    );
+    } else if (!asks) this.#writeToReturned(message, except);
+    const packet = asks
+      ? this.#packet([...message.parts ?? []])
+      : this.#packet(this.#withOffset(message.parts ?? [], number ?? this.#last, number));
+    this.#decided = decided;
     super.write(packet, { ...numbered, except: [...except] });
   }
 
+  /** Who came back with more than was given to clients here must not be taken back by what is not in the log. */
+  #writeToReturned(message: Message, except: Set<Room>): void {
+    for (const [sid, upTo] of this.#restored) {
+      const rooms = this.sids.get(sid);
+      if (rooms === undefined || upTo <= (this.#last ?? 0) || !isFor(rooms, message)) continue;
+      except.add(sid);
+      const packet = this.#packet(this.#withOffset(message.parts ?? [], upTo));
+      super.write(packet, { ...message, rooms: [sid], except: [] });
+    }
+  }
+
+  #packet(parts: Part[]): ForwardedPacket {
+    return new ForwardedPacket(this.#nsp.name, parts, this.codec);
+  }
+
   /** Clients take a string that is the last argument for an offset. */
-  #withOffset(parts: readonly Part[], number: number | undefined): Part[] {
-    const at = number ?? this.#last;
+  #withOffset(parts: readonly Part[], at: number | undefined, number?: number): Part[] {
     if (at === undefined) return [...parts];
     const offset = encodeOffset(at, this.#mark);
     return this.codec.withOffset(this.#nsp.name, parts, offset, number !== undefined);

@@ -50,6 +50,8 @@ interface Kept {
   readonly pid: string;
   readonly keys: readonly string[];
   readonly session: string;
+  /** Which one it is, however often it is sent. */
+  readonly origin: string;
   /** When the client left, as `performance.now()` says it. */
   readonly leftAt: number;
 }
@@ -57,15 +59,21 @@ interface Kept {
 /** A client waits for it before it is connected. */
 const RESTORE_MS = 2_000;
 
-/** For how long a session is waited for that is still on its way, and how long between two looks. */
-const LATE_MS = 300;
-const LOOK_MS = 50;
+/** For how long a session is waited for that is still on its way; the first look again, each later one after twice that. */
+const LATE_MS = 1_000;
+const LOOK_MS = 25;
 
 /** The most packets that a client gets when it comes back. */
 const MAX_PACKETS = 10_000;
 
+/** How much of packets that did not fit into one frame a client gets at most, in bytes. */
+const MAX_PIECES_BYTES = 64 * 1024 * 1024;
+
 /** How many sessions wait for PostgreSQL at most. */
 const MAX_WAITING = 10_000;
+
+/** About how many characters of sessions one statement carries: others wait for it. */
+const STATEMENT_LENGTH = 1_000_000;
 
 /** Milliseconds that what was sent is kept for longer than anybody may need it. */
 const MARGIN_MS = 10_000;
@@ -79,6 +87,8 @@ export class Recovery {
   readonly #publisher: RecoveryPublisher;
   readonly #error: (error: PgAdapterError) => void;
   #waiting: Kept[] = [];
+  /** How many sessions were kept or taken. */
+  #count = 0;
   #keeping: Promise<void> | undefined;
 
   constructor(
@@ -114,7 +124,13 @@ export class Recovery {
   keep(session: Session, keys: readonly string[]): void {
     try {
       const text = encodeSession(session, this.#uid, this.#sealer);
-      this.#waiting.push({ pid: session.pid, keys, session: text, leftAt: performance.now() });
+      this.#waiting.push({
+        pid: session.pid,
+        keys,
+        session: text,
+        origin: this.#next(),
+        leftAt: performance.now(),
+      });
     } catch (cause) {
       this.stats.failed++;
       return this.#error(
@@ -150,9 +166,10 @@ export class Recovery {
 
   async #keepAll(): Promise<void> {
     while (this.#waiting.length > 0) {
+      // Not those who leave meanwhile: what was sent to them may be behind what is waited for.
+      const batch = this.#takeWaiting();
       // What was sent to them before is in the log before whoever restores them looks there.
       await this.#publisher.flush();
-      const batch = this.#waiting.splice(0);
       const now = performance.now();
       const fresh = batch.filter(({ leftAt }) =>
         now - leftAt < this.#options.maxDisconnectionDuration
@@ -175,6 +192,17 @@ export class Recovery {
     }
   }
 
+  /** Some of those that wait, for one statement. */
+  #takeWaiting(): Kept[] {
+    let [count, length] = [0, 0];
+    for (const { session } of this.#waiting) {
+      length += session.length;
+      if (count > 0 && length > STATEMENT_LENGTH) break;
+      count++;
+    }
+    return this.#waiting.splice(0, count);
+  }
+
   /**
    * Takes a session, which nobody else gets then.
    *
@@ -191,9 +219,7 @@ export class Recovery {
   ): Promise<Restored | undefined> {
     try {
       const restored = await withDeadline(
-        isBehind
-          ? this.#publisher.flush().then(() => this.#restore(pid, namespace, after))
-          : this.#restore(pid, namespace, after),
+        this.#restore(pid, namespace, after, performance.now() + RESTORE_MS, isBehind),
         RESTORE_MS,
         () => new Error(`PostgreSQL did not answer within ${RESTORE_MS} ms`),
       );
@@ -207,12 +233,20 @@ export class Recovery {
     }
   }
 
-  async #restore(pid: string, namespace: string, after: number): Promise<Restored | undefined> {
+  async #restore(
+    pid: string,
+    namespace: string,
+    after: number,
+    end: number,
+    isBehind: boolean,
+  ): Promise<Restored | undefined> {
+    if (isBehind) await this.#publisher.flush();
     const { maxDisconnectionDuration, silence } = this.#options;
-    const until = performance.now() + LATE_MS;
-    for (;;) {
-      const rows = await this.#publisher.query(
-        "select * from socketio.recovery_restore($1,$2,$3,$4,$5,$6)",
+    const taker = this.#next();
+    let lateUntil: number | undefined;
+    for (let look = LOOK_MS;; look *= 2) {
+      const rows = await this.#ask(
+        "select * from socketio.recovery_restore($1,$2,$3,$4,$5,$6,$7)",
         [
           pid,
           namespace,
@@ -220,37 +254,69 @@ export class Recovery {
           String(maxDisconnectionDuration),
           String(silence),
           String(MAX_PACKETS),
+          taker,
         ],
+        end,
       );
       const [first, ...rest] = rows;
       if (first !== undefined) {
+        if (first["frame"] === null) return undefined;
         const session = decodeSession(pid, String(first["frame"]), this.#sealer);
-        return { session, packets: await this.#packets(rest) };
+        const packets = await this.#packets(rest, end);
+        return packets === undefined ? undefined : { session, packets };
       }
-      if (performance.now() > until) return undefined;
+      lateUntil ??= Math.min(end, performance.now() + LATE_MS);
+      const left = lateUntil - performance.now();
+      if (left <= 0) return undefined;
       // Who comes back at once may be faster than the server that it left.
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      await pause(Math.min(look, left));
     }
   }
 
-  async #packets(rows: Rows): Promise<Message[]> {
-    const packets: Message[] = [];
-    for (const row of rows) {
-      const frame = this.#open(row);
-      const { chunk, uid, sequence } = frame;
-      let text = frame.body;
-      if (chunk !== undefined) {
-        const pieces = await this.#publisher.query("select * from socketio.recovery_pieces($1)", [
-          piecesKey(uid, sequence - chunk.index),
-        ]);
-        if (pieces.length !== chunk.index) throw new Error("pieces of a packet are missing");
-        text = pieces.map((piece) => this.#open(piece).body).join("") + text;
+  /** Asks, and asks again where the connection is lost meanwhile, as long as somebody waits for the answer. */
+  async #ask(text: string, parameters: string[], end: number): Promise<Rows> {
+    for (;;) {
+      try {
+        return await this.#publisher.query(text, parameters);
+      } catch (fault) {
+        if (!(fault instanceof PgAdapterError) || performance.now() > end) throw fault;
       }
-      for (const decode of decodeMessages(text)) {
-        packets.push({ ...decode(), trusted: true, number: Number(row["number"]) });
+      await pause(LOOK_MS);
+    }
+  }
+
+  /** The packets of these rows; nothing when pieces of them are not there any more, or too many. */
+  async #packets(rows: Rows, end: number): Promise<Message[] | undefined> {
+    const frames = rows.map((row) => ({ frame: this.#open(row), number: Number(row["number"]) }));
+    const pieces = await this.#pieces(frames.map(({ frame }) => frame), end);
+    const packets: Message[] = [];
+    for (const { frame, number } of frames) {
+      const { chunk } = frame;
+      const before = chunk === undefined ? [] : pieces.get(keyOf(frame)) ?? [];
+      if (before.length !== (chunk?.index ?? 0)) return undefined;
+      for (const decode of decodeMessages(before.join("") + frame.body)) {
+        packets.push({ ...decode(), trusted: true, number });
       }
     }
     return packets;
+  }
+
+  /** What was sent before the last frames of large packets. */
+  async #pieces(frames: readonly Frame[], end: number): Promise<Map<string, string[]>> {
+    const keys = frames.filter(({ chunk }) => chunk !== undefined).map(keyOf);
+    const pieces = new Map<string, string[]>(keys.map((key) => [key, []]));
+    if (keys.length === 0) return pieces;
+    const rows = await this.#ask(
+      "select * from socketio.recovery_pieces($1,$2)",
+      [`{${keys.join(",")}}`, String(MAX_PIECES_BYTES)],
+      end,
+    );
+    for (const row of rows) pieces.get(String(row["key"]))?.push(this.#open(row).body);
+    return pieces;
+  }
+
+  #next(): string {
+    return `${this.#uid}:${++this.#count}`;
   }
 
   #open(row: Rows[number]): Frame {
@@ -259,6 +325,15 @@ export class Recovery {
       this.#sealer === undefined ? frame : this.#sealer.openKept(String(row["channel"]), frame),
     );
   }
+}
+
+/** Where what was sent before the last frame of a large packet is kept. */
+function keyOf({ uid, sequence, chunk }: Frame): string {
+  return piecesKey(uid, sequence - (chunk?.index ?? 0));
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function failed(what: string, cause: unknown): PgAdapterError {

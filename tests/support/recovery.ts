@@ -1,7 +1,7 @@
 /** Servers with connection state recovery in a database of their own, and clients that are cut off and come back. */
 import type { ServerOptions } from "socket.io";
 import { Manager, type Socket as Client } from "socket.io-client";
-import { pgAdapter, type PgAdapterOptions } from "../../mod.ts";
+import { pgAdapter, type PgAdapterError, type PgAdapterOptions } from "../../mod.ts";
 import { createNode, knowEachOther, type Node, uniquePrefix } from "./cluster.ts";
 import { databaseUri } from "./database.ts";
 import { createDatabase } from "./sql.ts";
@@ -100,7 +100,8 @@ function urlOf(port: number): string {
 
 /** Servers with recovery. */
 export class RecoveryCluster {
-  readonly errors: Error[] = [];
+  /** What the adapters reported: whoever provokes an error takes it out of here. */
+  errors: PgAdapterError[] = [];
   readonly expired: unknown[] = [];
   readonly prefix: string = uniquePrefix();
   readonly uri: string;
@@ -153,6 +154,17 @@ export class RecoveryCluster {
     this.io(i).of(namespace).to(wanderer.client.id!).emit("welcome");
     await wanderer.has("welcome");
     wanderer.received.length = 0;
+    return wanderer;
+  }
+
+  /** A client that says it had a session, whatever it says. */
+  async stranger(i: number, pid: unknown, offset: unknown, namespace = "/"): Promise<Wanderer> {
+    const wanderer = new Wanderer(this.port(i), namespace, { autoConnect: false });
+    this.#scope.after(() => void wanderer.client.disconnect());
+    Object.assign(wanderer.client, { _pid: pid, _lastOffset: offset });
+    const there = next(wanderer.client, "connect", 15_000);
+    wanderer.client.connect();
+    await there;
     return wanderer;
   }
 

@@ -1,0 +1,54 @@
+/** Offsets: what a client says it has received is what it has received. */
+import assert from "node:assert/strict";
+import { createRecoveryCluster, type RecoveryCluster } from "../support/recovery.ts";
+import { createNode } from "../support/cluster.ts";
+import { pgAdapter } from "../../mod.ts";
+import { FaultProxy } from "../support/fault_proxy.ts";
+import { type Scope, test } from "../support/test.ts";
+import { until } from "../support/wait.ts";
+
+/** One more server, whose connections to PostgreSQL go through a proxy. */
+async function proxied(t: Scope, cluster: RecoveryCluster): Promise<FaultProxy> {
+  const proxy = await FaultProxy.start(cluster.uri);
+  t.after(() => proxy.close());
+  const adapter = pgAdapter(proxy.uri, { prefix: cluster.prefix });
+  adapter.on("error", (error) => cluster.errors.push(error));
+  const node = await createNode(adapter, { server: { connectionStateRecovery: {} } });
+  cluster.nodes.push(node);
+  // Before its proxy, which it needs to say goodbye.
+  t.after(async () => {
+    proxy.pass();
+    await node.close();
+  });
+  await adapter.ready();
+  return proxy;
+}
+
+test("what is not in the log takes nobody back in it, on a server that hears late", async (t) => {
+  const cluster = await createRecoveryCluster(t, { size: 1 });
+  const proxy = await proxied(t, cluster);
+  const wanderer = await cluster.client(0);
+  cluster.io(0).emit("first");
+  await wanderer.has("first");
+  await wanderer.cut();
+  await cluster.gone(0, wanderer.client.id!);
+  // From now on the second server knows of nothing but what it asks for.
+  proxy.hold("down", { only: "listen" });
+  for (let i = 0; i < 5; i++) cluster.io(0).emit("missed", i);
+  await until("all is in the log", () => cluster.nodes[0]!.adapter.stats().queued.messages === 0);
+  await wanderer.comeTo(cluster.port(1));
+  await wanderer.has("missed", 5);
+  assert.ok(wanderer.client.recovered);
+  const { offset } = wanderer;
+  cluster.io(1).volatile.emit("volatile", "a text");
+  await wanderer.has("volatile");
+  assert.equal(wanderer.offset, offset);
+  await wanderer.cut();
+  await cluster.gone(1, wanderer.client.id!);
+  proxy.pass();
+  await wanderer.comeTo(cluster.port(0));
+  assert.ok(wanderer.client.recovered);
+  cluster.io(0).emit("last");
+  await wanderer.has("last");
+  assert.equal(wanderer.of("missed").length, 5);
+});

@@ -6,5 +6,7 @@ revoke all on function
   socketio.recovery_notify(text, text, text, text, bigint),
   socketio.recovery_keep(json),
   socketio.recovery_restore(text, text, bigint, double precision, double precision, integer),
-  socketio.recovery_pieces(text)
+  socketio.recovery_pieces(text),
+  socketio._recovery_commit(),
+  socketio.recovery_send(json)
 from public;

@@ -50,6 +50,8 @@ create table if not exists socketio.recovery_sessions (
 create unlogged table if not exists socketio.recovery_packets_0 partition of socketio.recovery_packets for values in (0);
 create unlogged table if not exists socketio.recovery_packets_1 partition of socketio.recovery_packets for values in (1);
 create unlogged table if not exists socketio.recovery_packets_2 partition of socketio.recovery_packets for values in (2);
+-- For transactions that cannot see which part it is now: their snapshot is of their beginning.
+create unlogged table if not exists socketio.recovery_packets_3 partition of socketio.recovery_packets for values in (3);
 create unlogged table if not exists socketio.recovery_sessions_0 partition of socketio.recovery_sessions for values in (0);
 create unlogged table if not exists socketio.recovery_sessions_1 partition of socketio.recovery_sessions for values in (1);
 create unlogged table if not exists socketio.recovery_sessions_2 partition of socketio.recovery_sessions for values in (2);

@@ -6,8 +6,9 @@ import { piecesKey } from "../bus/packer.ts";
 import type { Rows, Session as Connection } from "../bus/session.ts";
 import { messageOf, PgAdapterError } from "../errors.ts";
 import type { Sealer } from "../runtime/sealer.ts";
-import { decodeFrame, type Frame } from "../wire/frame.ts";
+import { decodeFrame } from "../wire/frame.ts";
 import { decodeMessages, type Message } from "../wire/message.ts";
+import { decodePlain } from "../wire/plain.ts";
 import { beginLog } from "./schema.ts";
 import { decodeSession, encodeSession, type Session } from "./session.ts";
 
@@ -228,7 +229,14 @@ export class Recovery {
   async #packets(rows: Rows): Promise<Message[]> {
     const packets: Message[] = [];
     for (const row of rows) {
-      const frame = this.#open(row);
+      const kept = { trusted: true, number: Number(row["number"]) };
+      const opened = this.#open(row);
+      // A plain message, as SQL sends it: it names its namespace unless that is the main one.
+      if (opened.startsWith("{")) {
+        packets.push({ ...decodePlain(opened, { nsp: "/" }), ...kept });
+        continue;
+      }
+      const frame = decodeFrame(opened);
       const { chunk, uid, sequence } = frame;
       let text = frame.body;
       if (chunk !== undefined) {
@@ -236,20 +244,18 @@ export class Recovery {
           piecesKey(uid, sequence - chunk.index),
         ]);
         if (pieces.length !== chunk.index) throw new Error("pieces of a packet are missing");
-        text = pieces.map((piece) => this.#open(piece).body).join("") + text;
+        text = pieces.map((piece) => decodeFrame(this.#open(piece)).body).join("") + text;
       }
       for (const decode of decodeMessages(text)) {
-        packets.push({ ...decode(), trusted: true, number: Number(row["number"]) });
+        packets.push({ ...decode(), ...kept });
       }
     }
     return packets;
   }
 
-  #open(row: Rows[number]): Frame {
+  #open(row: Rows[number]): string {
     const frame = String(row["frame"]);
-    return decodeFrame(
-      this.#sealer === undefined ? frame : this.#sealer.openKept(String(row["channel"]), frame),
-    );
+    return this.#sealer?.openKept(String(row["channel"]), frame) ?? frame;
   }
 }
 

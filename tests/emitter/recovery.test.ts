@@ -6,56 +6,15 @@ import pg from "pg";
 import postgres, { type Sql } from "postgres";
 import { Emitter, fromPg, fromRpc, fromTag, type KeptNotification } from "../../src/emitter.ts";
 import { recoverySqlText } from "../../src/recovery/schema.ts";
-import { uniquePrefix } from "../support/cluster.ts";
+import { oneAway } from "../support/away.ts";
 import { databaseUri } from "../support/database.ts";
 import type { Target } from "../support/emitting.ts";
 import { notifyFunction, startPostgRest } from "../support/postgrest.ts";
-import { createRecoveryCluster, type RecoveryCluster, type Wanderer } from "../support/recovery.ts";
 import { connectSql, createDatabase } from "../support/sql.ts";
 import { type Scope, test } from "../support/test.ts";
 
 const TOKEN = "the token of the role that may call it";
 const LARGE = '漢"\\\n'.repeat(20_000);
-
-/** Two servers, a client that stays at the first one, and one that is cut off. */
-interface Servers {
-  cluster: RecoveryCluster;
-  prefix: string;
-  stays: Wanderer;
-  goes: Wanderer;
-  /** The id of the latter, which it gets again. */
-  id: string;
-  /** Lets it come back, to the other server, and waits for an event that all get. */
-  comeBack(last: string): Promise<void>;
-}
-
-async function servers(t: Scope, adapter = {}): Promise<Servers> {
-  // As the function of the documentation wants it.
-  const prefix = `socket.io:${uniquePrefix()}`;
-  const cluster = await createRecoveryCluster(t, { size: 2, adapter: { prefix, ...adapter } });
-  const stays = await cluster.client(1);
-  const goes = await cluster.client(0);
-  const id = goes.client.id!;
-  for (const [i, wanderer] of [[1, stays], [0, goes]] as const) {
-    await cluster.io(i).sockets.sockets.get(wanderer.client.id!)!.join(["a", "b"]);
-  }
-  await goes.cut();
-  await cluster.gone(0, id);
-  return {
-    cluster,
-    prefix,
-    stays,
-    goes,
-    id,
-    async comeBack(last) {
-      await goes.comeTo(cluster.port(1));
-      await goes.has(last);
-      await stays.has(last);
-      assert.ok(goes.client.recovered);
-      assert.equal(goes.client.id, id);
-    },
-  };
-}
 
 function poolOf(t: Scope, uri: string): pg.Pool {
   const pool = new pg.Pool({ connectionString: uri, max: 8 });
@@ -104,7 +63,7 @@ const TARGETS: Record<string, (t: Scope, uri: string) => Target | Promise<Target
 
 for (const [name, targetOf] of Object.entries(TARGETS)) {
   test(`${name}: who was away gets all of it once, in the order of those who stayed`, async (t) => {
-    const { cluster, prefix, stays, goes, id, comeBack } = await servers(t);
+    const { cluster, prefix, stays, goes, id, comeBack } = await oneAway(t);
     const target = await targetOf(t, cluster.uri);
     const emitter = new Emitter(target, { prefix, recovery: true });
     t.after(() => emitter.close());
@@ -157,7 +116,7 @@ for (const [name, targetOf] of Object.entries(TARGETS)) {
 test("what is sealed is kept sealed, and opened for who comes back", async (t) => {
   for (const encrypt of [false, true]) {
     const secret = "a secret of 31 random characters";
-    const { cluster, prefix, stays, goes, comeBack } = await servers(t, { secret, encrypt });
+    const { cluster, prefix, stays, goes, comeBack } = await oneAway(t, { secret, encrypt });
     const options = { prefix, secret, encrypt, recovery: true };
     const emitter = new Emitter(cluster.uri, options);
     t.after(() => emitter.close());
@@ -181,7 +140,7 @@ test("what is sealed is kept sealed, and opened for who comes back", async (t) =
 });
 
 test("a transaction keeps and sends at its commit, and holds nobody up until then", async (t) => {
-  const { cluster, prefix, stays, goes, comeBack } = await servers(t);
+  const { cluster, prefix, stays, goes, comeBack } = await oneAway(t);
   const sql = poolOfPostgresJs(t, cluster.uri);
   const options = { prefix, recovery: true };
   await sql.begin(async (tx) => {

@@ -161,7 +161,7 @@ export class RecoveringAdapter extends NamespaceAdapter {
 
   /** Its socket joins rooms. */
   override addAll(id: string, rooms: Set<string>): Promise<void> | void {
-    if (!this.sids.has(id)) this.#beforeDisconnect(id);
+    this.#beforeDisconnect(id);
     this.#changing(id);
     return super.addAll(id, rooms);
   }
@@ -354,7 +354,7 @@ export class RecoveringAdapter extends NamespaceAdapter {
    */
   #beforeDisconnect(id: string): void {
     const socket = this.#nsp.sockets.get(id) ?? this.#nsp._preConnectSockets?.get(id);
-    if (socket === undefined) return;
+    if (socket === undefined || Object.hasOwn(socket, "disconnect")) return;
     const { disconnect } = socket;
     Object.defineProperty(socket, "disconnect", {
       configurable: true,

@@ -237,9 +237,8 @@ export class RecoveringAdapter extends NamespaceAdapter {
 
   /** A packet of this server has come back, or will not: its clients get it. */
   #isBack(own: OwnPacket, number: number | undefined): void {
-    this.#own.remove(own);
-    if (!own.isGiven) return this.#giveOwn(own, number);
-    if (number === undefined) return;
+    for (const each of this.#own.back(own, number)) this.#giveOwn(each, each.number);
+    if (!own.isGiven || number === undefined) return;
     this.#aheadUntil = Math.max(this.#aheadUntil, number);
     this.#note({ ...own.message, number }, number);
   }

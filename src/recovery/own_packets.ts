@@ -15,6 +15,10 @@ export interface OwnPacket {
   readonly order: number;
   /** Whether clients were given it without its number, as it could not be sent. */
   isGiven: boolean;
+  /** Whether it has come back, or will not. */
+  isBack: boolean;
+  /** Its number in the log, where it came back from there. */
+  number: number | undefined;
   /** Sockets whose rooms have changed since, and whether it is for them; it is for no one who has it already. */
   readonly decided: Map<string, boolean>;
   /** Writes it to clients. */
@@ -39,20 +43,44 @@ export class OwnPackets {
     order: number,
     write: OwnPacket["write"],
   ): OwnPacket {
-    const packet = { message, isLogged, order, isGiven: false, decided: new Map(), write };
+    const packet: OwnPacket = {
+      message,
+      isLogged,
+      order,
+      isGiven: false,
+      isBack: false,
+      number: undefined,
+      decided: new Map(),
+      write,
+    };
     this.#packets.add(packet);
     return packet;
   }
 
-  /** It has come back, or will not. */
-  remove(packet: OwnPacket): void {
-    if (this.#packets.delete(packet) && packet.isGiven) this.#given--;
+  /**
+   * A packet has come back, or will not.
+   *
+   * @returns What clients get now, in order: what will not come back has its place among what does.
+   */
+  back(packet: OwnPacket, number: number | undefined): OwnPacket[] {
+    packet.isBack = true;
+    packet.number = number;
+    if (packet.isGiven && this.#packets.delete(packet)) this.#given--;
+    const due: OwnPacket[] = [];
+    for (const each of this.#packets) {
+      if (each.isGiven) continue;
+      if (!each.isBack) break;
+      this.#packets.delete(each);
+      due.push(each);
+    }
+    return due;
   }
 
   /** It is given to clients before it is back. */
   give(packet: OwnPacket): void {
     packet.isGiven = true;
-    this.#given++;
+    if (packet.isBack) this.#packets.delete(packet);
+    else this.#given++;
   }
 
   /** Those that clients wait for, in order. */

@@ -10,7 +10,7 @@ import {
   type ClusterResponse,
   type Room,
 } from "socket.io-adapter";
-import type { Bus, Route } from "./bus/bus.ts";
+import type { Bus, Route, Waiting } from "./bus/bus.ts";
 import type { Logging } from "./bus/publisher.ts";
 import { messageOf, PgAdapterError } from "./errors.ts";
 import {
@@ -52,8 +52,10 @@ export interface AdapterNamespace {
 
 /** The private slice of a socket. */
 export interface InnerSocket {
+  readonly id: string;
   readonly acks: Map<number, unknown>;
   readonly recovered: boolean;
+  disconnect(close?: boolean): unknown;
 }
 
 /** The private slice of the namespace. */
@@ -80,7 +82,10 @@ export class NamespaceAdapter extends ClusterAdapter {
   protected readonly bus: Bus;
   readonly #nsp: InnerNamespace;
   protected readonly codec: PacketEncoder;
-  readonly #route: Route = { receive: (uid, message) => this.#receive(uid, message) };
+  readonly #route: Route = {
+    receive: (uid, message) => this.#receive(uid, message),
+    waiting: () => this.waiting(),
+  };
   #attached: Promise<void> | undefined;
   /** How many broadcasts of strangers wait for acknowledgements. */
   #asking = 0;
@@ -524,6 +529,11 @@ export class NamespaceAdapter extends ClusterAdapter {
     this.write(packet, message);
   }
 
+  /** What clients of this server wait for, as it is to come back through PostgreSQL: nothing here. */
+  protected waiting(): readonly Waiting[] {
+    return [];
+  }
+
   /** Writes a packet that came to the clients that it is for. */
   protected write(packet: Packet, message: Message): void {
     Adapter.prototype.broadcast.call(this, packet, selected(message));
@@ -547,8 +557,13 @@ export class NamespaceAdapter extends ClusterAdapter {
     if (id === undefined) return;
     const asked = message.trusted ? 0 : 1;
     this.#asking += asked;
+    this.forgetAnswers(id, timeout, () => this.#asking -= asked);
+  }
+
+  /** After a time limit, sockets forget what they keep for clients that have not answered. */
+  protected forgetAnswers(id: number, timeout: number, forgotten?: () => void): void {
     this.bus.acknowledgements.forgetLater(() => {
-      this.#asking -= asked;
+      forgotten?.();
       for (const socket of this.#nsp.sockets.values()) socket.acks.delete(id);
     }, timeout);
   }

@@ -132,8 +132,10 @@ export function pgAdapter(
     }
     const recovery = recoveryOptions((nsp.server as { opts?: ServerRecovery })?.opts, false);
     if (recovery === undefined) return new NamespaceAdapter(nsp, bus);
+    const adapter = new RecoveringAdapter(nsp, bus);
+    // It says at once what it is, and with which parser.
     bus.recover(recovery);
-    return new RecoveringAdapter(nsp, bus);
+    return adapter;
   }
   const methods: Omit<PgAdapterFactory, never> = {
     on(event, listener) {

@@ -38,6 +38,16 @@ create table if not exists socketio.recovery_packets (
   frame text not null
 ) partition by list (part);
 
+-- Frames are not compressed: that takes longer than it saves. Parts that are there already stay as they are, as changing
+-- that would wait for whoever reads them, and everybody else for that.
+do $$
+begin
+  if pg_catalog.to_regclass('socketio.recovery_packets_0') is null then
+    alter table socketio.recovery_packets alter frame set storage external;
+  end if;
+end
+$$;
+
 create table if not exists socketio.recovery_sessions (
   part smallint not null,
   pid text collate "C" not null,
@@ -51,9 +61,16 @@ create table if not exists socketio.recovery_sessions (
   taker text collate "C"
 ) partition by list (part);
 
-create unlogged table if not exists socketio.recovery_packets_0 partition of socketio.recovery_packets for values in (0);
-create unlogged table if not exists socketio.recovery_packets_1 partition of socketio.recovery_packets for values in (1);
-create unlogged table if not exists socketio.recovery_packets_2 partition of socketio.recovery_packets for values in (2);
+-- A frame stays in its row, if it fits.
+create unlogged table if not exists socketio.recovery_packets_0 partition of socketio.recovery_packets
+  for values in (0) with (toast_tuple_target = 8160);
+create unlogged table if not exists socketio.recovery_packets_1 partition of socketio.recovery_packets
+  for values in (1) with (toast_tuple_target = 8160);
+create unlogged table if not exists socketio.recovery_packets_2 partition of socketio.recovery_packets
+  for values in (2) with (toast_tuple_target = 8160);
+-- For transactions that cannot see which part it is now: their snapshot is of their beginning.
+create unlogged table if not exists socketio.recovery_packets_3 partition of socketio.recovery_packets
+  for values in (3) with (toast_tuple_target = 8160);
 create unlogged table if not exists socketio.recovery_sessions_0 partition of socketio.recovery_sessions for values in (0);
 create unlogged table if not exists socketio.recovery_sessions_1 partition of socketio.recovery_sessions for values in (1);
 create unlogged table if not exists socketio.recovery_sessions_2 partition of socketio.recovery_sessions for values in (2);

@@ -40,6 +40,16 @@ export interface Route {
    * @throws MalformedMessage when the message is refused.
    */
   receive(uid: string | undefined, message: Message): void;
+  /** What clients of this server wait for, as it is to come back through PostgreSQL. */
+  waiting(): readonly Waiting[];
+}
+
+/** Something that clients wait for. */
+export interface Waiting {
+  /** Its place among all that this process has emitted. */
+  readonly order: number;
+  /** Gives it to them. */
+  give(): void;
 }
 
 /** How long `close()` waits for a connection that is down, if something is queued. */
@@ -50,6 +60,9 @@ const LINGER_MS = 100;
 
 /** How long a request waits for a connection that is being replaced: a blip is over by then. */
 const RECONNECT_PATIENCE_MS = 250;
+
+/** For how long clients of this server wait for what comes back through a database that is away, with recovery. */
+const AWAY_MS = 2_000;
 
 /** How often the queue of notifications is looked at. */
 const QUEUE_WATCH_MS = 30_000;
@@ -72,6 +85,9 @@ export class Bus {
   readonly #roomChannels: RoomChannels | undefined;
   readonly #sealer: Sealer | undefined;
   #recovery: Recovery | undefined;
+  #isAway = false;
+  #emitted = 0;
+  #awayTimer: ReturnType<typeof setTimeout> | undefined;
   readonly #own: OwnMessages = new OwnMessages();
   readonly #events: Events;
   readonly #publisher: Publisher;
@@ -190,13 +206,16 @@ export class Bus {
         confirmed: (channel, sequence) => {
           if (channel === this.#clusterChannel) this.#pulse.taken(sequence);
           else if (this.#places.isNamespace(channel)) this.#lastSent = { channel, sequence };
+          if (this.#awayTimer !== undefined && this.phase === "ready") this.#isBack();
         },
         sending: (sequence, isLogged, deliver) =>
           this.#own.add(sequence, isLogged, (number) => {
-            this.#inbox.own(number, () => deliver(number));
+            this.#inbox.own(number, () => this.#deliverOwn(deliver, number));
           }),
+        unsent: (deliver) => this.#deliverOwn(deliver, undefined),
         logged: (sequence, number) => this.#own.logged(sequence, number),
-        refused: (sequence) => this.#own.refused(sequence),
+        refused: () => this.#waitUntilAway(),
+        refusedFrame: (sequence) => this.#own.refused(sequence),
         failed,
         error,
       },
@@ -317,6 +336,17 @@ export class Bus {
     this.membership.hasRoomChannels = false;
     this.#inbox.keepOrder();
     this.#publisher.keepLog((connection) => recovery.begin(connection));
+    if (this.phase !== "ready") this.#waitUntilAway();
+  }
+
+  /** The place of what is emitted next, among all that this process emits. */
+  nextOrder(): number {
+    return ++this.#emitted;
+  }
+
+  /** Whether the database has been away for a while, with connection state recovery. */
+  get isAway(): boolean {
+    return this.#isAway;
   }
 
   /** Tells that a client came back too late. */
@@ -445,6 +475,7 @@ export class Bus {
     this.#pulse.stop();
     this.#queueWatch.stop();
     clearTimeout(this.#patience);
+    clearTimeout(this.#awayTimer);
     // What waits is sent even by an adapter that is still connecting, but a database that is away holds nobody up.
     const { isUp, isIdle } = this.#publisher;
     this.#holdOff.release();
@@ -477,6 +508,7 @@ export class Bus {
     this.requests.close();
     this.acknowledgements.close();
     await Promise.all([this.#publisher.close(), this.#listener.close()]);
+    this.#giveAll();
     this.#routes.clear();
     this.#places.clear();
   }
@@ -578,6 +610,7 @@ export class Bus {
   #becomeReady(): void {
     clearTimeout(this.#patience);
     if (!this.#greeted || this.#closing !== undefined) return;
+    this.#isBack();
     // Not for each one that comes later: those who are gone would never be.
     if (this.phase !== "ready") this.membership.refresh();
     this.#readiness.reached();
@@ -591,6 +624,45 @@ export class Bus {
     clearTimeout(this.#patience);
     this.membership.interrupted();
     this.#readiness.lost(error);
+    this.#waitUntilAway();
+  }
+
+  /** PostgreSQL takes nothing: clients of this server wait for a while, if they wait at all. */
+  #waitUntilAway(): void {
+    if (this.#recovery === undefined || this.#closing !== undefined) return;
+    this.#awayTimer ??= setTimeout(() => {
+      this.#isAway = true;
+      this.#giveAll();
+    }, AWAY_MS);
+  }
+
+  #isBack(): void {
+    clearTimeout(this.#awayTimer);
+    this.#awayTimer = undefined;
+    this.#isAway = false;
+  }
+
+  /** Clients get what they wait for. */
+  #giveAll(): void {
+    const waiting = [...this.#routes.values()].flatMap((route) => route.waiting());
+    for (const each of waiting.sort((a, b) => a.order - b.order)) {
+      this.#deliverOwn(() => each.give(), undefined);
+    }
+  }
+
+  /** Gives something to the clients of this server, where listeners of the application may throw. */
+  #deliverOwn(deliver: (number: number | undefined) => void, number: number | undefined): void {
+    try {
+      deliver(number);
+    } catch (cause) {
+      this.report(
+        new PgAdapterError(
+          "HANDLER_FAILED",
+          `A listener of the application threw while a packet was written: ${messageOf(cause)}`,
+          { cause },
+        ),
+      );
+    }
   }
 }
 

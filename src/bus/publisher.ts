@@ -12,7 +12,7 @@ import { MAX_PAYLOAD_BYTES, type Notification, outgoing, resent } from "../wire/
 import { MAX_NUMBER_BYTES, numbered, splitNumber } from "../wire/logged.ts";
 import { encodeMessage, maxRecordLength, type Message, MessageType } from "../wire/message.ts";
 import { notifyParameters, notifyText } from "../wire/statement.ts";
-import { type Loggable, loggedNumbers, logParameters, logText } from "../recovery/log_statement.ts";
+import { type Loggable, loggedNumbers, logStatement } from "../recovery/log_statement.ts";
 import { BatchSize } from "./batch_size.ts";
 import { deferred } from "./deadline.ts";
 import { Link, type LinkEvents } from "./link.ts";
@@ -65,8 +65,12 @@ export type PublisherEvents = Pick<LinkEvents, "up" | "down" | "failed"> & {
   sending(sequence: number, isLogged: boolean, deliver: NonNullable<Queued["deliver"]>): void;
   /** PostgreSQL has put a frame into the log. */
   logged(sequence: number, number: number): void;
+  /** PostgreSQL takes nothing at the moment. */
+  refused(): void;
   /** PostgreSQL has refused a frame for good. */
-  refused(sequence: number): void;
+  refusedFrame(sequence: number): void;
+  /** A message that waits to come back was dropped. */
+  unsent(deliver: NonNullable<Queued["deliver"]>): void;
   error(error: PgAdapterError): void;
 };
 
@@ -380,7 +384,7 @@ export class Publisher {
         this.#underWay = size;
         const isTaken = await this.#send(session, batch);
         if (isTaken === undefined) return;
-        if (!isTaken) { for (const { sequence } of batch) this.#events.refused(sequence); }
+        if (!isTaken) { for (const { sequence } of batch) this.#events.refusedFrame(sequence); }
         for (const frame of isTaken ? batch : []) {
           if (frame.isKept) this.#sent.add(frame);
           if (!isRepeat(frame)) this.#events.confirmed(frame.channel, frame.sequence);
@@ -422,7 +426,10 @@ export class Publisher {
         );
         return undefined;
       }
-      if (this.#refusals.add(session, fault)) return undefined;
+      if (this.#refusals.add(session, fault)) {
+        this.#events.refused();
+        return undefined;
+      }
       this.#refused(fault);
       this.stats.dropped += batch.reduce((sum, { messages }) => sum + messages, 0);
       return false;
@@ -448,11 +455,13 @@ export class Publisher {
   async #notify(session: Session, batch: readonly Packed[]): Promise<void> {
     const count = batch.length;
     const sealed = this.#sealed(batch);
-    if (this.#log === undefined) {
+    // What processes have to say of themselves is not kept, and waits for nobody.
+    if (sealed.every(({ key }) => key === undefined)) {
       await session.query(notifyText(count), notifyParameters(sealed));
       return;
     }
-    const [row = {}] = await session.query(logText(count), logParameters(this.#uid, sealed));
+    const { text, parameters } = logStatement(this.#uid, sealed);
+    const [row = {}] = await session.query(text, parameters);
     loggedNumbers(row, count).forEach((number, i) => {
       if (number === undefined) return;
       const frame = batch[i]!;
@@ -507,8 +516,10 @@ export class Publisher {
     this.#fullSince ??= now;
     const isMoving = this.isUp && !this.isStuck && !this.#isHeld;
     if (isMoving && now - this.#fullSince < PATIENCE_MS) return;
-    const dropped = this.#queue.shrink(this.#maxBuffer);
+    const items = this.#queue.shrink(this.#maxBuffer);
+    const dropped = items.reduce((sum, { messages }) => sum + messages, 0);
     this.stats.dropped += dropped;
+    for (const { deliver } of items) if (deliver !== undefined) this.#events.unsent(deliver);
     if (dropped === 0 || this.#hasOverflowed) return;
     this.#hasOverflowed = true;
     this.#events.error(

@@ -77,12 +77,13 @@ export class Queue {
   /**
    * Drops messages until no more than so many bytes wait; the newest always stays.
    *
-   * @returns How many messages of the application were dropped.
+   * @returns Those that were dropped.
    */
-  shrink(maxBytes: number): number {
-    let dropped = 0;
+  shrink(maxBytes: number): Queued[] {
+    const dropped: Queued[] = [];
     while (this.#bytes > maxBytes && this.#length > 1) {
-      dropped += (this.#dropVolatile() ?? this.#shift())?.messages ?? 0;
+      const item = this.#dropVolatile() ?? this.#shift();
+      if (item !== undefined) dropped.push(item);
     }
     this.#compact();
     return dropped;

@@ -7,7 +7,10 @@ import type { Room } from "../wire/rooms.ts";
  *
  * https://github.com/socketio/socket.io/blob/main/packages/socket.io-adapter/lib/in-memory-adapter.ts (shouldIncludePacket)
  */
-export function isFor(rooms: ReadonlySet<Room>, { rooms: to = [], except = [] }: Message): boolean {
+export function isFor(
+  rooms: ReadonlySet<Room>,
+  { rooms: to = [], except = [] }: Pick<Message, "rooms" | "except">,
+): boolean {
   return (to.length === 0 || to.some((room) => rooms.has(room))) &&
     !except.some((room) => rooms.has(room));
 }

@@ -5,7 +5,7 @@
 
 interface Waiting {
   readonly sequence: number;
-  readonly isLogged: boolean;
+  isLogged: boolean;
   number: number | undefined;
   deliver(number: number | undefined): void;
 }
@@ -48,11 +48,10 @@ export class OwnMessages {
     this.#deliver();
   }
 
-  /** PostgreSQL has refused a frame for good. */
+  /** PostgreSQL has refused a frame for good: what it ends has its turn all the same, and is in no log. */
   refused(sequence: number): void {
-    this.#waiting = this.#waiting.slice(this.#head).filter((each) => each.sequence !== sequence);
-    this.#head = 0;
-    this.#deliver();
+    const waiting = this.#find(sequence);
+    if (waiting !== undefined) waiting.isLogged = false;
   }
 
   #find(sequence: number): Waiting | undefined {

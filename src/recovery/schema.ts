@@ -1,6 +1,6 @@
 /** The tables and functions of connection state recovery, and how they come into a database. */
 import type { Session as Connection } from "../bus/session.ts";
-import { codeOf } from "../bus/sql_state.ts";
+import { codeOf, isPassing } from "../bus/sql_state.ts";
 import { messageOf, PgAdapterError } from "../errors.ts";
 import { RECOVERY_SQL_TEXT } from "./schema_text.ts";
 
@@ -35,13 +35,10 @@ export async function beginLog(
   isDurable: boolean,
 ): Promise<number> {
   try {
-    if (!await isInstalled(connection)) await connection.query(recoverySqlText(isDurable));
-    const [row] = await connection.query("select socketio.recovery_begin($1) as last", [
-      String(retentionMs),
-    ]);
-    return Number(row?.["last"]);
+    return await begin(connection, retentionMs, isDurable);
   } catch (cause) {
-    if (cause instanceof PgAdapterError) throw cause;
+    // Others that make them at the same time, say: the next attempt finds them.
+    if (cause instanceof PgAdapterError || isPassing(codeOf(cause))) throw cause;
     throw new PgAdapterError(
       "RECOVERY_UNAVAILABLE",
       `Cannot keep sessions for connection state recovery: ${messageOf(cause)} (${
@@ -50,6 +47,18 @@ export async function beginLog(
       { cause },
     );
   }
+}
+
+async function begin(
+  connection: Connection,
+  retentionMs: number,
+  isDurable: boolean,
+): Promise<number> {
+  if (!await isInstalled(connection)) await connection.query(recoverySqlText(isDurable));
+  const [row] = await connection.query("select socketio.recovery_begin($1) as last", [
+    String(retentionMs),
+  ]);
+  return Number(row?.["last"]);
 }
 
 async function isInstalled(connection: Connection): Promise<boolean> {

@@ -27,6 +27,8 @@ function setUp(t: Scope, uri: string, maxBuffer: number) {
       sending: () => {},
       logged: () => {},
       refused: () => {},
+      refusedFrame: () => {},
+      unsent: () => {},
       error: (error) => errors.push(error),
     },
   );

@@ -10,6 +10,7 @@ import {
   overhear,
   record as item,
 } from "../hostile/stranger.ts";
+import { splitNumber } from "../../src/wire/logged.ts";
 import { createCluster, createNode } from "../support/cluster.ts";
 import { pgAdapter } from "../../mod.ts";
 import { databaseUri } from "../support/database.ts";
@@ -43,7 +44,7 @@ for (const [mode, adapter] of Object.entries(MODES)) {
       for (let n = 0; n < 20; n++) cluster.io(0).emit("genuine", n);
       await cluster.settled();
       await until("it was overheard", () => heard.some((each) => each.channel === channel));
-      const genuine = heard.filter(({ payload }) => payload.startsWith(uid, 2));
+      const genuine = heard.filter(({ payload }) => splitNumber(payload).frame.startsWith(uid, 2));
       const { payload } = genuine.find((each) => each.channel === channel)!;
       const bad = item({ t: 3, n: "/" }, '2["bad"]');
       const named = frame(bad, { uid, sequence: 1_000_000, previous: 999_999 });

@@ -130,9 +130,9 @@ export class RecoveryCluster {
   }
 
   /** Starts one more server. */
-  async start(): Promise<Node> {
+  async start(uri: string = this.uri): Promise<Node> {
     const { adapter: options, server, maxDisconnectionDuration = 60_000 } = this.#options;
-    const adapter = pgAdapter(this.uri, { prefix: this.prefix, ...options });
+    const adapter = pgAdapter(uri, { prefix: this.prefix, ...options });
     adapter.on("error", (error) => this.errors.push(error));
     adapter.on("session-expired", (session) => this.expired.push(session));
     const node = await createNode(adapter, {

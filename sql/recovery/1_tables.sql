@@ -39,8 +39,11 @@ end
 $$;
 
 -- Numbers in the order of commits. After a crash the last ones could be given again, so it starts anew with the clock
--- then, see recovery_begin(): microseconds since 1970, of which fewer pass than numbers are given.
+-- then, see _recovery_alive(): microseconds since 1970, of which more pass than numbers are given.
 create sequence if not exists socketio.recovery_number;
+
+-- Has a row as long as nothing has crashed, whatever the other tables survive.
+create unlogged table if not exists socketio.recovery_alive (since timestamptz not null);
 
 -- Where the log stands: one row, and none after a crash, when the tables are empty. What was sent is kept in three
 -- parts, that are emptied in turn: each is written to for half of the time that things are kept.

@@ -20,9 +20,9 @@ const MISSING = ["3F000", "42883", "42P01"];
  */
 export function recoverySqlText(isDurable = false): string {
   if (!isDurable) return RECOVERY_SQL_TEXT;
-  // What is pending is only there until its transaction ends.
+  // What is pending is only there until its transaction ends; and one is there to be empty after a crash.
   const durable = RECOVERY_SQL_TEXT.replaceAll(
-    /create unlogged table (?!if not exists socketio\.recovery_pending)/g,
+    /create unlogged table (?!if not exists socketio\.recovery_(?:pending|alive)\b)/g,
     "create table ",
   );
   return `${durable}\n${DURABLE_SQL_TEXT}`;

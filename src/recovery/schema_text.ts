@@ -41,8 +41,11 @@ end
 $$;
 
 -- Numbers in the order of commits. After a crash the last ones could be given again, so it starts anew with the clock
--- then, see recovery_begin(): microseconds since 1970, of which fewer pass than numbers are given.
+-- then, see _recovery_alive(): microseconds since 1970, of which more pass than numbers are given.
 create sequence if not exists socketio.recovery_number;
+
+-- Has a row as long as nothing has crashed, whatever the other tables survive.
+create unlogged table if not exists socketio.recovery_alive (since timestamptz not null);
 
 -- Where the log stands: one row, and none after a crash, when the tables are empty. What was sent is kept in three
 -- parts, that are emptied in turn: each is written to for half of the time that things are kept.
@@ -112,19 +115,38 @@ language sql immutable parallel safe set search_path = pg_catalog, pg_temp
 as $$ select 1 $$;
 
 -- Whoever gets a number holds this lock until its transaction is over: numbers come in the order of commits.
+create or replace function socketio._recovery_alive() returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pg_advisory_xact_lock(hashtextextended('socketio-pg recovery', 0));
+  if not exists (select from socketio.recovery_alive) then
+    -- Well behind those that were lost, also where the clock has been put back.
+    perform setval('socketio.recovery_number', greatest(
+      nextval('socketio.recovery_number') + 1000000, (extract(epoch from clock_timestamp()) * 1000000)::bigint));
+    insert into socketio.recovery_alive values (clock_timestamp());
+  end if;
+  -- What survives a crash is on the disk before anybody hears of it: who had it and who missed it would differ after that.
+  if current_setting('synchronous_commit') = 'off' and 'p' = (
+    select relpersistence from pg_class where oid = 'socketio.recovery_packets_0'::regclass)
+  then
+    perform set_config('synchronous_commit', 'on', true);
+  end if;
+end
+$$;
+
+-- Where the log stands, which nobody else changes until this transaction is over.
 create or replace function socketio._recovery_state() returns socketio.recovery_state
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   state socketio.recovery_state;
 begin
-  perform pg_advisory_xact_lock(hashtextextended('socketio-pg recovery', 0));
+  perform socketio._recovery_alive();
   select * into state from socketio.recovery_state;
   if state.part is null then
     -- The first time, or after a crash: what is in the tables now is from before.
     truncate socketio.recovery_packets, socketio.recovery_sessions, socketio.recovery_state;
-    perform setval('socketio.recovery_number', greatest(
-      nextval('socketio.recovery_number') + 1, (extract(epoch from clock_timestamp()) * 1000000)::bigint));
     insert into socketio.recovery_state
       values (0, clock_timestamp(), interval '3 minutes',
         array[nextval('socketio.recovery_number'), null, null], array[clock_timestamp(), null, null])
@@ -196,7 +218,7 @@ begin
   end if;
   if current_setting('transaction_isolation') in ('repeatable read', 'serializable') then
     -- The state that it sees is that of its beginning, and what it changed there could fail it.
-    perform pg_advisory_xact_lock(hashtextextended('socketio-pg recovery', 0));
+    perform socketio._recovery_alive();
   else
     part := (socketio._recovery_state()).part;
   end if;
@@ -372,6 +394,7 @@ $$;
 
 -- Nobody but the role that installs them and those it grants them to.
 revoke all on function
+  socketio._recovery_alive(),
   socketio._recovery_state(),
   socketio._recovery_turn(socketio.recovery_state),
   socketio.recovery_begin(double precision),

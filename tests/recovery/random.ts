@@ -50,6 +50,8 @@ interface Part {
   /** The packet that begins it. */
   start: number;
   readonly received: { id: number; offset: string | undefined }[];
+  /** How often it came back, and where it stood then, for who reads a failure. */
+  readonly returns: { received: number; server: number; offset: string | undefined }[];
 }
 
 /** Everybody and everything of a run. */
@@ -175,6 +177,13 @@ class Run {
         });
         wanderer.relay.target = this.cluster.port(random.below(SERVERS));
       }
+      const { received, returns } = wanderer.parts.at(-1)!;
+      const { relay: { target }, offset } = wanderer;
+      returns.push({
+        received: received.length,
+        server: this.cluster.nodes.findIndex(({ port }) => port === target),
+        offset,
+      });
       await wanderer.connect();
       if (wanderer.client.recovered) this.figures.restores++;
       else {
@@ -294,7 +303,7 @@ class Drifter {
     });
     this.client = this.#manager.socket("/");
     this.client.on("connect", () => {
-      if (!this.client.recovered) this.parts.push({ rooms, start: -1, received: [] });
+      if (!this.client.recovered) this.parts.push({ rooms, start: -1, received: [], returns: [] });
     });
     this.client.onAny((name: string, id: number, payload: unknown, offset?: string) => {
       if (name !== "packet" && name !== "start") return;
@@ -311,6 +320,11 @@ class Drifter {
     return this.#id;
   }
   #id = "";
+
+  /** The offset that it tells. */
+  get offset(): string | undefined {
+    return (this.client as unknown as { _lastOffset?: string })._lastOffset;
+  }
 
   /** Its private id. */
   get pid(): string {
@@ -357,7 +371,7 @@ function check(id: number, payload: unknown): void {
 /** Compares what a session received with what the log has for it, from its start on. */
 function compare(
   who: string,
-  { rooms, start, received }: Part,
+  { rooms, start, received, returns }: Part,
   log: readonly number[],
   places: ReadonlyMap<number, number>,
   emitted: readonly Emitted[],
@@ -389,6 +403,8 @@ function compare(
         received.slice(Math.max(0, place - 3), place + 5).map(({ offset }) => offset).join(" ")
       } …; packet ${wanted} is ${JSON.stringify(emitted[wanted ?? 0])}, ${got[place]} is ${
         JSON.stringify(emitted[got[place] ?? 0])
+      }, ${got[place]} was at ${got.indexOf(got[place]!)}; it came back ${
+        JSON.stringify(returns.filter(({ received }) => Math.abs(received - place) < 1_000))
       }`,
   );
 }

@@ -49,6 +49,20 @@ test("eight servers that start at once make the tables once", async (t) => {
   assert.deepEqual({ ...row }, { states: 1, parts: 4 });
 }, { deadline: 60_000 });
 
+test("a server waits for whoever makes the tables, also for longer than for other locks", async (t) => {
+  const { uri } = await createDatabase(t, await databaseUri());
+  const other = connectSql(t, uri);
+  await other.unsafe("begin");
+  await other.unsafe(recoverySqlText());
+  const cluster = new RecoveryCluster(t, uri, {});
+  const starts = performance.now();
+  const started = Promise.all([cluster.start(), cluster.start()]);
+  await until("a lock is given up", () => performance.now() - starts > 2_500);
+  await other.unsafe("commit");
+  await started;
+  assert.ok(await recovers(cluster));
+});
+
 test("the SQL can be run again at any time, also while servers talk", async (t) => {
   const cluster = await createRecoveryCluster(t, { size: 2 });
   const sql = connectSql(t, cluster.uri);

@@ -283,7 +283,7 @@ export class RecoveringAdapter extends NamespaceAdapter {
       if (this.#ahead.size > 0 && number > this.#aheadUntil && !this.#own.hasGiven) {
         this.#eachOf(message, (id) => this.#ahead.delete(id));
       }
-    } else if (!asks) this.#writeToReturned(message, except);
+    } else if (!asks) this.#writeToReturned(message, except, decided);
     const packet = asks
       ? this.#packet([...message.parts ?? []])
       : this.#packet(this.#withOffset(message.parts ?? [], number ?? this.#last, number));
@@ -292,11 +292,14 @@ export class RecoveringAdapter extends NamespaceAdapter {
   }
 
   /** Who came back with more than was given to clients here must not be taken back by what is not in the log. */
-  #writeToReturned(message: Message, except: Set<Room>): void {
+  #writeToReturned(message: Message, except: Set<Room>, decided: Map<string, boolean>): void {
     for (const [sid, upTo] of this.#restored) {
       const rooms = this.sids.get(sid);
-      if (rooms === undefined || upTo <= (this.#last ?? 0) || !isFor(rooms, message)) continue;
+      if (rooms === undefined || upTo <= (this.#last ?? 0)) continue;
+      const isWanted = decided.get(sid) ?? isFor(rooms, message);
       except.add(sid);
+      decided.delete(sid);
+      if (!isWanted) continue;
       const packet = this.#packet(this.#withOffset(message.parts ?? [], upTo));
       super.write(packet, { ...message, rooms: [sid], except: [] });
     }

@@ -52,3 +52,36 @@ test("what is not in the log takes nobody back in it, on a server that hears lat
   await wanderer.has("last");
   assert.equal(wanderer.of("missed").length, 5);
 });
+
+test("what waits to come back while a client is connected comes to it once, and takes it nowhere", async (t) => {
+  const cluster = await createRecoveryCluster(t, { size: 1 });
+  const proxy = await proxied(t, cluster);
+  const wanderer = await cluster.client(0);
+  cluster.io(1).emit("first");
+  await wanderer.has("first");
+  await wanderer.cut();
+  await cluster.gone(0, wanderer.client.id!);
+  proxy.hold("down", { only: "listen" });
+  // Before what the client has missed, and not to be given before it has come back.
+  cluster.io(1).local.emit("local", "a text");
+  await until("it is sent", () => cluster.nodes[1]!.adapter.stats().queued.messages === 0);
+  for (let i = 0; i < 5; i++) cluster.io(0).emit("missed", i);
+  await until("all is in the log", () => cluster.nodes[0]!.adapter.stats().queued.messages === 0);
+  await wanderer.comeTo(cluster.port(1));
+  assert.ok(wanderer.client.recovered);
+  await wanderer.has("missed", 5);
+  const { offset } = wanderer;
+  const offsets: (string | undefined)[] = [];
+  wanderer.client.onAny(() => offsets.push(wanderer.offset));
+  proxy.pass();
+  await wanderer.has("local");
+  await wanderer.cut();
+  assert.equal(wanderer.of("local").length, 1);
+  assert.deepEqual(offsets.filter((each) => each !== offset), []);
+  await cluster.gone(1, wanderer.client.id!);
+  await wanderer.comeTo(cluster.port(0));
+  assert.ok(wanderer.client.recovered);
+  cluster.io(0).emit("last");
+  await wanderer.has("last");
+  assert.equal(wanderer.of("missed").length, 5);
+});

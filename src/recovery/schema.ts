@@ -7,6 +7,12 @@ import { RECOVERY_SQL_TEXT } from "./schema_text.ts";
 /** The version of the functions; `socketio.recovery_version()` is what a database has. */
 export const RECOVERY_VERSION = 1;
 
+/** What PostgreSQL says when `lock_timeout` is over: https://www.postgresql.org/docs/current/errcodes-appendix.html */
+const LOCK_NOT_AVAILABLE = "55P03";
+
+/** How often a lock is waited for. */
+const MAX_ATTEMPTS = 10;
+
 /** What PostgreSQL says of a schema, a function or a table that is missing. */
 const MISSING = ["3F000", "42883", "42P01"];
 
@@ -35,9 +41,16 @@ export async function beginLog(
   isDurable: boolean,
 ): Promise<number> {
   try {
-    return await begin(connection, retentionMs, isDurable);
+    for (let attempt = 1;; attempt++) {
+      try {
+        return await begin(connection, retentionMs, isDurable);
+      } catch (fault) {
+        // Others may make them at the same time.
+        if (codeOf(fault) !== LOCK_NOT_AVAILABLE || attempt === MAX_ATTEMPTS) throw fault;
+      }
+    }
   } catch (cause) {
-    // Others that make them at the same time, say: the next attempt finds them.
+    // With another connection it may succeed.
     if (cause instanceof PgAdapterError || isPassing(codeOf(cause))) throw cause;
     throw new PgAdapterError(
       "RECOVERY_UNAVAILABLE",

@@ -264,7 +264,7 @@ export function checkSealing(
   owner: OptionsOwner = "adapter",
 ): void {
   if (secret !== undefined) checkSecret(secret, owner);
-  if (typeof encrypt !== "boolean") refuse("encrypt", "true or false", encrypt, owner);
+  checkBoolean("encrypt", encrypt, owner);
   if (encrypt && secret === undefined) {
     refuse("encrypt", 'false without a "secret"', encrypt, owner);
   }
@@ -321,6 +321,19 @@ export function checkNumber(
   if (!Number.isInteger(value) || (value as number) < min || (value as number) > max) {
     refuse(name, `a whole number of ${unit} from ${min} to ${max}`, value, owner);
   }
+}
+
+/**
+ * Checks what is either so or not.
+ *
+ * @throws PgAdapterError `INVALID_OPTION`.
+ */
+export function checkBoolean(
+  name: string,
+  value: unknown,
+  owner: OptionsOwner = "adapter",
+): void {
+  if (typeof value !== "boolean") refuse(name, "true or false", value, owner);
 }
 
 function refuse(

@@ -70,6 +70,9 @@ create unlogged table if not exists socketio.recovery_packets_1 partition of soc
   for values in (1) with (toast_tuple_target = 8160);
 create unlogged table if not exists socketio.recovery_packets_2 partition of socketio.recovery_packets
   for values in (2) with (toast_tuple_target = 8160);
+-- For transactions that cannot see which part it is now: their snapshot is of their beginning.
+create unlogged table if not exists socketio.recovery_packets_3 partition of socketio.recovery_packets
+  for values in (3) with (toast_tuple_target = 8160);
 create unlogged table if not exists socketio.recovery_sessions_0 partition of socketio.recovery_sessions for values in (0);
 create unlogged table if not exists socketio.recovery_sessions_1 partition of socketio.recovery_sessions for values in (1);
 create unlogged table if not exists socketio.recovery_sessions_2 partition of socketio.recovery_sessions for values in (2);

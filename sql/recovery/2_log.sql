@@ -48,6 +48,7 @@ begin
   execute format('truncate socketio.recovery_packets_%s, socketio.recovery_sessions_%s', next, next);
   state.numbers[next + 1] := nextval('socketio.recovery_number');
   state.times[next + 1] := clock_timestamp();
+  delete from socketio.recovery_packets_3 where number < (select min(each) from unnest(state.numbers) each);
   update socketio.recovery_state
     set part = next, since = clock_timestamp(), numbers = state.numbers, times = state.times
     returning * into state;
@@ -78,21 +79,26 @@ returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  state socketio.recovery_state;
+  part smallint := 3;
   given bigint;
 begin
   if key is null then
     perform pg_notify(channel, payload);
     return null;
   end if;
-  state := socketio._recovery_state();
+  if current_setting('transaction_isolation') in ('repeatable read', 'serializable') then
+    -- The state that it sees is that of its beginning, and what it changed there could fail it.
+    perform pg_advisory_xact_lock(hashtextextended('socketio-pg recovery', 0));
+  else
+    part := (socketio._recovery_state()).part;
+  end if;
   if after is not null then
     select packets.number into given from socketio.recovery_packets packets
       where packets.key = recovery_notify.key and packets.number > after and packets.origin = recovery_notify.origin;
   end if;
   if given is null then
     given := nextval('socketio.recovery_number');
-    insert into socketio.recovery_packets values (state.part, given, key, channel, origin, payload);
+    insert into socketio.recovery_packets values (part, given, key, channel, origin, payload);
   end if;
   perform pg_notify(channel, '@' || given || ';' || payload);
   return given;

@@ -17,8 +17,8 @@ $$;
 
 -- Takes a session, which nobody else gets then, and what was sent to it after a number. The same taker may ask again.
 --
--- The first row has the session, and the last number that there is. A row without them says that somebody else has
--- taken it, that it is too old, or that not all can be told; no row that there is no such session, or not yet.
+-- The first row has the session, and the last number that there is. A row without them says that it is too old, or that
+-- not all can be told; no row that there is no such session, or not yet.
 create or replace function socketio.recovery_restore(
   pid text, namespace text, after bigint, max_ms double precision, margin_ms double precision, max_packets integer,
   taker text)
@@ -40,11 +40,8 @@ begin
     where sessions.pid = recovery_restore.pid and sessions.keys[1] = namespace
       and sessions.taker = recovery_restore.taker
     order by sessions.left_at desc limit 1;
-  if kept.pid is null then
-    return query select null::bigint, null::text, null::text from socketio.recovery_sessions sessions
-      where sessions.pid = recovery_restore.pid and sessions.keys[1] = namespace limit 1;
-    return;
-  end if;
+  -- One that was taken says nothing of the next: a client may be back before the server that it left has kept that.
+  if kept.pid is null then return; end if;
   select * into state from socketio.recovery_state;
   select min(each) into first from unnest(state.numbers) each;
   select min(each) into complete_since from unnest(state.times) each;

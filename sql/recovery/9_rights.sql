@@ -7,5 +7,7 @@ revoke all on function
   socketio.recovery_notify_all(text[], text[], text[], text, bigint[]),
   socketio.recovery_keep(json),
   socketio.recovery_restore(text, text, bigint, double precision, double precision, integer, text),
-  socketio.recovery_pieces(text[], bigint)
+  socketio.recovery_pieces(text[], bigint),
+  socketio._recovery_commit(),
+  socketio.recovery_send(json)
 from public;

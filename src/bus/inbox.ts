@@ -211,6 +211,7 @@ export class Inbox {
         throw new MalformedMessage("Cannot read a plain message as its channel has no namespace");
       }
       const message = decodePlain(payload, place);
+      if (number !== undefined) message.number = number;
       return this.#deliver(undefined, () => message);
     }
     if (!payload.startsWith(WIRE_VERSION)) return this.#strange(payload);
@@ -266,8 +267,9 @@ export class Inbox {
       const message = decode();
       what = `type ${message.type}`;
       this.#stats.messages++;
-      if (this.#order === undefined || uid === undefined) return this.#events.message(uid, message);
-      this.#order.take(uid, message.number, !this.processes.isWaiting, () => {
+      if (this.#order === undefined) return this.#events.message(uid, message);
+      // Plain messages have no sender, and keep their order as if it were one.
+      this.#order.take(uid ?? "", message.number, !this.processes.isWaiting, () => {
         try {
           this.#events.message(uid, message);
         } catch (fault) {

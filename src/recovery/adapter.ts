@@ -161,17 +161,14 @@ export class RecoveringAdapter extends NamespaceAdapter {
 
   /** Its socket joins rooms. */
   override addAll(id: string, rooms: Set<string>): Promise<void> | void {
-    const before = this.sids.get(id);
-    // One that was not there yet gets what is on its way, as it gets what others have sent.
-    if (before !== undefined) this.#own.changing(id, before);
-    else this.#beforeDisconnect(id);
+    this.#beforeDisconnect(id);
+    this.#changing(id);
     return super.addAll(id, rooms);
   }
 
   /** Its socket leaves a room. */
   override del(id: string, room: string): void {
-    const before = this.sids.get(id);
-    if (before !== undefined) this.#own.changing(id, before);
+    this.#changing(id);
     super.del(id, room);
   }
 
@@ -224,6 +221,12 @@ export class RecoveringAdapter extends NamespaceAdapter {
   protected override write(packet: Packet, message: Message): void {
     const parts = packet instanceof ForwardedPacket ? packet.parts : this.codec.encode(packet);
     this.#write({ ...message, parts }, message.number, false);
+  }
+
+  /** Rooms of a socket change; one that is being connected gets what is on its way, as it gets what others have sent. */
+  #changing(id: string): void {
+    const rooms = this.sids.get(id);
+    if (rooms !== undefined && this.#nsp.sockets.has(id)) this.#own.changing(id, rooms);
   }
 
   /** What can be sent comes back; what cannot was told, and goes no further than this server. */
@@ -351,7 +354,7 @@ export class RecoveringAdapter extends NamespaceAdapter {
    */
   #beforeDisconnect(id: string): void {
     const socket = this.#nsp.sockets.get(id) ?? this.#nsp._preConnectSockets?.get(id);
-    if (socket === undefined) return;
+    if (socket === undefined || Object.hasOwn(socket, "disconnect")) return;
     const { disconnect } = socket;
     Object.defineProperty(socket, "disconnect", {
       configurable: true,

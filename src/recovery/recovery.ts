@@ -8,6 +8,7 @@ import { messageOf, PgAdapterError } from "../errors.ts";
 import type { Sealer } from "../runtime/sealer.ts";
 import { decodeFrame, type Frame } from "../wire/frame.ts";
 import { decodeMessages, type Message } from "../wire/message.ts";
+import { decodePlain } from "../wire/plain.ts";
 import { beginLog } from "./schema.ts";
 import { decodeSession, encodeSession, type Session } from "./session.ts";
 
@@ -215,7 +216,7 @@ export class Recovery {
     pid: string,
     namespace: string,
     after: number,
-    isBehind: boolean,
+    isBehind = false,
   ): Promise<Restored | undefined> {
     try {
       const restored = await withDeadline(
@@ -287,10 +288,18 @@ export class Recovery {
 
   /** The packets of these rows; nothing when pieces of them are not there any more, or too many. */
   async #packets(rows: Rows, end: number): Promise<Message[] | undefined> {
-    const frames = rows.map((row) => ({ frame: this.#open(row), number: Number(row["number"]) }));
-    const pieces = await this.#pieces(frames.map(({ frame }) => frame), end);
+    const kept = rows.map((row): { number: number; plain?: Message; frame?: Frame } => {
+      const payload = this.#open(row);
+      const number = Number(row["number"]);
+      // A plain message, as SQL sends it: it names its namespace unless that is the main one.
+      if (payload.startsWith("{")) return { number, plain: decodePlain(payload, { nsp: "/" }) };
+      return { number, frame: decodeFrame(payload) };
+    });
+    const pieces = await this.#pieces(kept.flatMap(({ frame }) => frame ?? []), end);
     const packets: Message[] = [];
-    for (const { frame, number } of frames) {
+    for (const { frame, plain, number } of kept) {
+      if (plain !== undefined) packets.push({ ...plain, number });
+      if (frame === undefined) continue;
       const { chunk } = frame;
       const before = chunk === undefined ? [] : pieces.get(keyOf(frame)) ?? [];
       if (before.length !== (chunk?.index ?? 0)) return undefined;
@@ -311,7 +320,7 @@ export class Recovery {
       [`{${keys.join(",")}}`, String(MAX_PIECES_BYTES)],
       end,
     );
-    for (const row of rows) pieces.get(String(row["key"]))?.push(this.#open(row).body);
+    for (const row of rows) pieces.get(String(row["key"]))?.push(decodeFrame(this.#open(row)).body);
     return pieces;
   }
 
@@ -319,11 +328,9 @@ export class Recovery {
     return `${this.#uid}:${++this.#count}`;
   }
 
-  #open(row: Rows[number]): Frame {
+  #open(row: Rows[number]): string {
     const frame = String(row["frame"]);
-    return decodeFrame(
-      this.#sealer === undefined ? frame : this.#sealer.openKept(String(row["channel"]), frame),
-    );
+    return this.#sealer?.openKept(String(row["channel"]), frame) ?? frame;
   }
 }
 

@@ -72,6 +72,9 @@ create unlogged table if not exists socketio.recovery_packets_1 partition of soc
   for values in (1) with (toast_tuple_target = 8160);
 create unlogged table if not exists socketio.recovery_packets_2 partition of socketio.recovery_packets
   for values in (2) with (toast_tuple_target = 8160);
+-- For transactions that cannot see which part it is now: their snapshot is of their beginning.
+create unlogged table if not exists socketio.recovery_packets_3 partition of socketio.recovery_packets
+  for values in (3) with (toast_tuple_target = 8160);
 create unlogged table if not exists socketio.recovery_sessions_0 partition of socketio.recovery_sessions for values in (0);
 create unlogged table if not exists socketio.recovery_sessions_1 partition of socketio.recovery_sessions for values in (1);
 create unlogged table if not exists socketio.recovery_sessions_2 partition of socketio.recovery_sessions for values in (2);
@@ -132,6 +135,7 @@ begin
   execute format('truncate socketio.recovery_packets_%s, socketio.recovery_sessions_%s', next, next);
   state.numbers[next + 1] := nextval('socketio.recovery_number');
   state.times[next + 1] := clock_timestamp();
+  delete from socketio.recovery_packets_3 where number < (select min(each) from unnest(state.numbers) each);
   update socketio.recovery_state
     set part = next, since = clock_timestamp(), numbers = state.numbers, times = state.times
     returning * into state;
@@ -162,21 +166,26 @@ returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  state socketio.recovery_state;
+  part smallint := 3;
   given bigint;
 begin
   if key is null then
     perform pg_notify(channel, payload);
     return null;
   end if;
-  state := socketio._recovery_state();
+  if current_setting('transaction_isolation') in ('repeatable read', 'serializable') then
+    -- The state that it sees is that of its beginning, and what it changed there could fail it.
+    perform pg_advisory_xact_lock(hashtextextended('socketio-pg recovery', 0));
+  else
+    part := (socketio._recovery_state()).part;
+  end if;
   if after is not null then
     select packets.number into given from socketio.recovery_packets packets
       where packets.key = recovery_notify.key and packets.number > after and packets.origin = recovery_notify.origin;
   end if;
   if given is null then
     given := nextval('socketio.recovery_number');
-    insert into socketio.recovery_packets values (state.part, given, key, channel, origin, payload);
+    insert into socketio.recovery_packets values (part, given, key, channel, origin, payload);
   end if;
   perform pg_notify(channel, '@' || given || ';' || payload);
   return given;
@@ -228,8 +237,8 @@ $$;
 
 -- Takes a session, which nobody else gets then, and what was sent to it after a number. The same taker may ask again.
 --
--- The first row has the session, and the last number that there is. A row without them says that somebody else has
--- taken it, that it is too old, or that not all can be told; no row that there is no such session, or not yet.
+-- The first row has the session, and the last number that there is. A row without them says that it is too old, or that
+-- not all can be told; no row that there is no such session, or not yet.
 create or replace function socketio.recovery_restore(
   pid text, namespace text, after bigint, max_ms double precision, margin_ms double precision, max_packets integer,
   taker text)
@@ -251,11 +260,8 @@ begin
     where sessions.pid = recovery_restore.pid and sessions.keys[1] = namespace
       and sessions.taker = recovery_restore.taker
     order by sessions.left_at desc limit 1;
-  if kept.pid is null then
-    return query select null::bigint, null::text, null::text from socketio.recovery_sessions sessions
-      where sessions.pid = recovery_restore.pid and sessions.keys[1] = namespace limit 1;
-    return;
-  end if;
+  -- One that was taken says nothing of the next: a client may be back before the server that it left has kept that.
+  if kept.pid is null then return; end if;
   select * into state from socketio.recovery_state;
   select min(each) into first from unnest(state.numbers) each;
   select min(each) into complete_since from unnest(state.times) each;
@@ -291,6 +297,58 @@ as $$
     order by packets.number
 $$;
 
+-- What is sent in somebody's transaction is kept and notified when that commits: whoever has a number holds up all others
+-- until its transaction is over. A row is here from the call to the commit, and nobody else ever sees it.
+--
+-- Rows come and go with each statement, so what is dead is cleaned up as soon as autovacuum looks.
+create unlogged table if not exists socketio.recovery_pending (
+  items json not null
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 1);
+
+-- It runs as whoever commits, with rights of its own.
+create or replace function socketio._recovery_commit() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  item record;
+begin
+  for item in
+    select * from json_to_recordset(new.items) as each (channel text, payload text, key text, origin text)
+  loop
+    perform socketio.recovery_notify(item.channel, item.payload, item.key, item.origin, null);
+  end loop;
+  delete from socketio.recovery_pending where ctid = new.ctid;
+  return null;
+end
+$$;
+
+do $$
+begin
+  -- Deferred triggers fire before PostgreSQL puts the notifications of a transaction into its queue, in the order of the rows.
+  if not exists (
+    select from pg_catalog.pg_trigger
+    where tgrelid = 'socketio.recovery_pending'::pg_catalog.regclass and tgname = 'recovery_commit'
+  ) then
+    create constraint trigger recovery_commit after insert on socketio.recovery_pending
+      deferrable initially deferred for each row execute function socketio._recovery_commit();
+    -- Also where session_replication_role keeps others from firing: what is said is said.
+    alter table socketio.recovery_pending enable always trigger recovery_commit;
+  end if;
+end
+$$;
+
+-- Notifies when the transaction commits, in the order of the calls, and keeps what has a key: objects with "channel",
+-- "payload" and, for what is kept, "key" and "origin".
+create or replace function socketio.recovery_send(items json) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- After SET CONSTRAINTS ALL IMMEDIATE the first one would hold up everybody until the end.
+  set constraints socketio.recovery_commit deferred;
+  insert into socketio.recovery_pending values (items);
+end
+$$;
+
 -- Nobody but the role that installs them and those it grants them to.
 revoke all on function
   socketio._recovery_state(),
@@ -300,6 +358,8 @@ revoke all on function
   socketio.recovery_notify_all(text[], text[], text[], text, bigint[]),
   socketio.recovery_keep(json),
   socketio.recovery_restore(text, text, bigint, double precision, double precision, integer, text),
-  socketio.recovery_pieces(text[], bigint)
+  socketio.recovery_pieces(text[], bigint),
+  socketio._recovery_commit(),
+  socketio.recovery_send(json)
 from public;
 `;

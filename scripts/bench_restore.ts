@@ -63,9 +63,12 @@ try {
       `${missed} of them missed by a client in ${JOINED.length}`,
   );
   await measure("without statistics", after);
+  const before = await plan(after);
   await sql`analyze socketio.recovery_packets`;
   await measure("with statistics", after);
-  console.log(await plan(after));
+  const shown = await plan(after);
+  console.log(shown);
+  if (shapeOf(before) !== shapeOf(shown)) console.log(`Without statistics it was\n${before}`);
 } finally {
   await io.close();
   await sql.end();
@@ -123,8 +126,14 @@ async function measure(name: string, after: number): Promise<void> {
   );
 }
 
+/** The steps of a plan, without what they cost. */
+function shapeOf(plan: string): string {
+  return plan.split("\n").flatMap((line) => /^(.*?) +\(cost=/.exec(line)?.[1] ?? []).join("\n");
+}
+
 /** How the packets are found, as PostgreSQL says it. */
 async function plan(after: number): Promise<string> {
+  await sql`deallocate all`;
   await sql`set plan_cache_mode = force_generic_plan`;
   const statement =
     `prepare missed (text[], bigint, bigint) as select number, channel, frame from socketio.recovery_packets

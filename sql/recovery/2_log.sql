@@ -3,14 +3,10 @@ create or replace function socketio._recovery_state() returns socketio.recovery_
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  standing record;
   state socketio.recovery_state;
 begin
   perform pg_advisory_xact_lock(hashtextextended('socketio-pg recovery', 0));
-  select kept as state, class.relpersistence = 'p' as is_durable into standing
-    from pg_class class left join socketio.recovery_state kept on true
-    where class.oid = 'socketio.recovery_state'::regclass;
-  state := standing.state;
+  select * into state from socketio.recovery_state;
   if state.part is null then
     -- The first time, or after a crash: what is in the tables now is from before.
     truncate socketio.recovery_packets, socketio.recovery_sessions, socketio.recovery_state;
@@ -18,12 +14,13 @@ begin
       nextval('socketio.recovery_number') + 1, (extract(epoch from clock_timestamp()) * 1000000)::bigint));
     insert into socketio.recovery_state
       values (0, clock_timestamp(), interval '3 minutes',
-        array[nextval('socketio.recovery_number'), null, null], array[clock_timestamp(), null, null])
+        array[nextval('socketio.recovery_number'), null, null], array[clock_timestamp(), null, null],
+        (select relpersistence = 'p' from pg_class where oid = 'socketio.recovery_state'::regclass))
       returning * into state;
   elsif clock_timestamp() > state.since + state.retention then
     state := socketio._recovery_turn(state);
   end if;
-  if standing.is_durable then
+  if state.durable then
     -- Nobody hears what a crash could still take back, its number with it, which somebody else would get then.
     perform set_config('synchronous_commit', 'on', true);
   end if;

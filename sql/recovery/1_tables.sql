@@ -24,9 +24,7 @@ create unlogged table if not exists socketio.recovery_state (
   retention interval not null,
   -- The first number of each part that holds something, and from when on.
   numbers bigint[] not null,
-  times timestamptz[] not null,
-  -- Whether the tables survive a crash.
-  durable boolean not null
+  times timestamptz[] not null
 );
 
 create table if not exists socketio.recovery_packets (

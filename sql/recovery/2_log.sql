@@ -14,15 +14,10 @@ begin
       nextval('socketio.recovery_number') + 1, (extract(epoch from clock_timestamp()) * 1000000)::bigint));
     insert into socketio.recovery_state
       values (0, clock_timestamp(), interval '3 minutes',
-        array[nextval('socketio.recovery_number'), null, null], array[clock_timestamp(), null, null],
-        (select relpersistence = 'p' from pg_class where oid = 'socketio.recovery_state'::regclass))
+        array[nextval('socketio.recovery_number'), null, null], array[clock_timestamp(), null, null])
       returning * into state;
   elsif clock_timestamp() > state.since + state.retention then
     state := socketio._recovery_turn(state);
-  end if;
-  if state.durable then
-    -- Nobody hears what a crash could still take back, its number with it, which somebody else would get then.
-    perform set_config('synchronous_commit', 'on', true);
   end if;
   return state;
 end

@@ -1,3 +1,14 @@
+-- After a crash, numbers start anew: well behind those that were lost, also where the clock has been put back.
+create or replace function socketio._recovery_alive() returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform setval('socketio.recovery_number', greatest(
+    nextval('socketio.recovery_number') + 1000000, (extract(epoch from clock_timestamp()) * 1000000)::bigint));
+  insert into socketio.recovery_alive values (clock_timestamp());
+end
+$$;
+
 -- Whoever gets a number holds this lock until its transaction is over: numbers come in the order of commits.
 create or replace function socketio._recovery_state() returns socketio.recovery_state
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -6,17 +17,22 @@ declare
   state socketio.recovery_state;
 begin
   perform pg_advisory_xact_lock(hashtextextended('socketio-pg recovery', 0));
+  if not exists (select from socketio.recovery_alive) then perform socketio._recovery_alive(); end if;
+  -- What survives a crash is on the disk before anybody hears of it: who had it and who missed it would differ after that.
+  if current_setting('synchronous_commit') = 'off' and 'p' = (
+    select relpersistence from pg_class where oid = 'socketio.recovery_packets_0'::regclass)
+  then
+    perform set_config('synchronous_commit', 'on', true);
+  end if;
   select * into state from socketio.recovery_state;
   if state.part is null then
     -- The first time, or after a crash: what is in the tables now is from before.
     truncate socketio.recovery_packets, socketio.recovery_sessions, socketio.recovery_state;
-    perform setval('socketio.recovery_number', greatest(
-      nextval('socketio.recovery_number') + 1, (extract(epoch from clock_timestamp()) * 1000000)::bigint));
     insert into socketio.recovery_state
       values (0, clock_timestamp(), interval '3 minutes',
         array[nextval('socketio.recovery_number'), null, null], array[clock_timestamp(), null, null])
       returning * into state;
-  elsif clock_timestamp() > state.since + state.retention then
+  elsif clock_timestamp() > state.since + state.retention / 2 then
     state := socketio._recovery_turn(state);
   end if;
   return state;
@@ -36,7 +52,7 @@ begin
       next, next);
   exception when lock_not_available then
     -- Tried again later, not with each packet.
-    update socketio.recovery_state set since = clock_timestamp() - retention + interval '10 seconds'
+    update socketio.recovery_state set since = clock_timestamp() - retention / 2 + interval '10 seconds'
       returning * into state;
     return state;
   end;
@@ -86,6 +102,7 @@ begin
   if current_setting('transaction_isolation') in ('repeatable read', 'serializable') then
     -- The state that it sees is that of its beginning, and what it changed there could fail it.
     perform pg_advisory_xact_lock(hashtextextended('socketio-pg recovery', 0));
+    if not exists (select from socketio.recovery_alive) then perform socketio._recovery_alive(); end if;
   else
     part := (socketio._recovery_state()).part;
   end if;

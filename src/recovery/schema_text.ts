@@ -3,21 +3,52 @@ export const RECOVERY_SQL_TEXT: string = String.raw`
 -- Connection state recovery of socketio-pg: sessions of clients, and what was sent to them.
 -- For PostgreSQL 13 and later. It can be run again at any time: grants and what is kept stay.
 do $$
+declare
+  others text;
 begin
   perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('socketio-pg sql', 0));
   -- CREATE SCHEMA IF NOT EXISTS wants the right to create one also where it is there.
   if pg_catalog.to_regnamespace('socketio') is null then
     create schema socketio;
   end if;
+  -- Functions here run with the rights of their owner, so nobody else may own what they use, or put something in its
+  -- place: triggers of a table, another function of the same name.
+  select pg_catalog.string_agg(distinct owner, ', ') into others
+    from (
+      select nspowner as own from pg_catalog.pg_namespace
+        where oid = 'socketio'::pg_catalog.regnamespace::pg_catalog.oid
+      union all
+      select proowner from pg_catalog.pg_proc
+        where pronamespace = 'socketio'::pg_catalog.regnamespace::pg_catalog.oid
+      union all
+      select relowner from pg_catalog.pg_class
+        where relnamespace = 'socketio'::pg_catalog.regnamespace::pg_catalog.oid
+      union all
+      select grantee from pg_catalog.pg_namespace, pg_catalog.aclexplode(nspacl)
+        where pg_namespace.oid = 'socketio'::pg_catalog.regnamespace::pg_catalog.oid and privilege_type = 'CREATE'
+    ) as found
+    cross join lateral pg_catalog.quote_ident(
+      case when own = 0::pg_catalog.oid then 'public' else pg_catalog.pg_get_userbyid(own) end) as owner
+    where own not in (select oid from pg_catalog.pg_roles where rolsuper or rolname = current_user);
+  if others is not null then
+    raise exception using errcode = 'insufficient_privilege',
+      message = 'Cannot keep what recovery needs in schema socketio as it, or something in it, belongs to others, '
+        || 'or they may create something there: ' || others,
+      hint = 'Install as its owner (SET ROLE), or REVOKE CREATE ON SCHEMA socketio. If you do not know it, drop it: '
+        || 'DROP SCHEMA socketio CASCADE.';
+  end if;
 end
 $$;
 
 -- Numbers in the order of commits. After a crash the last ones could be given again, so it starts anew with the clock
--- then, see recovery_begin(): microseconds since 1970, of which fewer pass than numbers are given.
+-- then, see _recovery_alive(): microseconds since 1970, of which more pass than numbers are given.
 create sequence if not exists socketio.recovery_number;
 
+-- Has a row as long as nothing has crashed, whatever the other tables survive.
+create unlogged table if not exists socketio.recovery_alive (since timestamptz not null);
+
 -- Where the log stands: one row, and none after a crash, when the tables are empty. What was sent is kept in three
--- parts, that are emptied in turn.
+-- parts, that are emptied in turn: each is written to for half of the time that things are kept.
 create unlogged table if not exists socketio.recovery_state (
   -- The part that is written to, and since when.
   part smallint not null,
@@ -83,6 +114,17 @@ create or replace function socketio.recovery_version() returns integer
 language sql immutable parallel safe set search_path = pg_catalog, pg_temp
 as $$ select 1 $$;
 
+-- After a crash, numbers start anew: well behind those that were lost, also where the clock has been put back.
+create or replace function socketio._recovery_alive() returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform setval('socketio.recovery_number', greatest(
+    nextval('socketio.recovery_number') + 1000000, (extract(epoch from clock_timestamp()) * 1000000)::bigint));
+  insert into socketio.recovery_alive values (clock_timestamp());
+end
+$$;
+
 -- Whoever gets a number holds this lock until its transaction is over: numbers come in the order of commits.
 create or replace function socketio._recovery_state() returns socketio.recovery_state
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -91,17 +133,22 @@ declare
   state socketio.recovery_state;
 begin
   perform pg_advisory_xact_lock(hashtextextended('socketio-pg recovery', 0));
+  if not exists (select from socketio.recovery_alive) then perform socketio._recovery_alive(); end if;
+  -- What survives a crash is on the disk before anybody hears of it: who had it and who missed it would differ after that.
+  if current_setting('synchronous_commit') = 'off' and 'p' = (
+    select relpersistence from pg_class where oid = 'socketio.recovery_packets_0'::regclass)
+  then
+    perform set_config('synchronous_commit', 'on', true);
+  end if;
   select * into state from socketio.recovery_state;
   if state.part is null then
     -- The first time, or after a crash: what is in the tables now is from before.
     truncate socketio.recovery_packets, socketio.recovery_sessions, socketio.recovery_state;
-    perform setval('socketio.recovery_number', greatest(
-      nextval('socketio.recovery_number') + 1, (extract(epoch from clock_timestamp()) * 1000000)::bigint));
     insert into socketio.recovery_state
       values (0, clock_timestamp(), interval '3 minutes',
         array[nextval('socketio.recovery_number'), null, null], array[clock_timestamp(), null, null])
       returning * into state;
-  elsif clock_timestamp() > state.since + state.retention then
+  elsif clock_timestamp() > state.since + state.retention / 2 then
     state := socketio._recovery_turn(state);
   end if;
   return state;
@@ -121,7 +168,7 @@ begin
       next, next);
   exception when lock_not_available then
     -- Tried again later, not with each packet.
-    update socketio.recovery_state set since = clock_timestamp() - retention + interval '10 seconds'
+    update socketio.recovery_state set since = clock_timestamp() - retention / 2 + interval '10 seconds'
       returning * into state;
     return state;
   end;
@@ -171,6 +218,7 @@ begin
   if current_setting('transaction_isolation') in ('repeatable read', 'serializable') then
     -- The state that it sees is that of its beginning, and what it changed there could fail it.
     perform pg_advisory_xact_lock(hashtextextended('socketio-pg recovery', 0));
+    if not exists (select from socketio.recovery_alive) then perform socketio._recovery_alive(); end if;
   else
     part := (socketio._recovery_state()).part;
   end if;
@@ -346,6 +394,7 @@ $$;
 
 -- Nobody but the role that installs them and those it grants them to.
 revoke all on function
+  socketio._recovery_alive(),
   socketio._recovery_state(),
   socketio._recovery_turn(socketio.recovery_state),
   socketio.recovery_begin(double precision),

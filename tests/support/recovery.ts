@@ -68,6 +68,7 @@ export class Wanderer {
     const gone = next(this.client, "disconnect");
     this.#manager.engine.close();
     await gone;
+    await forgetUnheard(this.client);
   }
 
   /** Comes back, to any server. */
@@ -92,6 +93,15 @@ export class Wanderer {
     }
     return this.of(event);
   }
+}
+
+/**
+ * Who closes a connection itself may have decoded packets that it has not handed over yet: the client keeps them, and
+ * hands them over when it is connected again, beside those that it gets once more. A network does not do that.
+ */
+export async function forgetUnheard(client: Client): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+  client.receiveBuffer.length = 0;
 }
 
 function urlOf(port: number): string {

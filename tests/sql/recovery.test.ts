@@ -85,6 +85,18 @@ test("who was away gets what functions and triggers have emitted, as those who s
   assert.deepEqual(goes.of("setting"), [[9]]);
   assert.deepEqual(stays.of("joined"), [[8]]);
   assert.deepEqual(stays.of("unkept"), [[1], [10], [11]]);
+
+  // What it has received while it was there it does not get again.
+  await sql`select socketio.emit('there', '1', flags => ${KEPT}::text::jsonb)`;
+  await goes.has("there");
+  await goes.cut();
+  await cluster.gone(1, id);
+  await sql`select socketio.emit('there', '2', '{a}', flags => ${KEPT}::text::jsonb)`;
+  await goes.comeTo(cluster.port(0));
+  await goes.has("there", 2);
+  cluster.io(0).emit("end");
+  await goes.has("end");
+  assert.deepEqual(goes.of("there"), [[1], [2]]);
 });
 
 test("what SQL signs is kept with its seal, and opened for who comes back", async (t) => {

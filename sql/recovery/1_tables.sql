@@ -1,11 +1,39 @@
 -- Connection state recovery of socketio-pg: sessions of clients, and what was sent to them.
 -- For PostgreSQL 13 and later. It can be run again at any time: grants and what is kept stay.
 do $$
+declare
+  others text;
 begin
   perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('socketio-pg sql', 0));
   -- CREATE SCHEMA IF NOT EXISTS wants the right to create one also where it is there.
   if pg_catalog.to_regnamespace('socketio') is null then
     create schema socketio;
+  end if;
+  -- Functions here run with the rights of their owner, so nobody else may own what they use, or put something in its
+  -- place: triggers of a table, another function of the same name.
+  select pg_catalog.string_agg(distinct owner, ', ') into others
+    from (
+      select nspowner as own from pg_catalog.pg_namespace
+        where oid = 'socketio'::pg_catalog.regnamespace::pg_catalog.oid
+      union all
+      select proowner from pg_catalog.pg_proc
+        where pronamespace = 'socketio'::pg_catalog.regnamespace::pg_catalog.oid
+      union all
+      select relowner from pg_catalog.pg_class
+        where relnamespace = 'socketio'::pg_catalog.regnamespace::pg_catalog.oid
+      union all
+      select grantee from pg_catalog.pg_namespace, pg_catalog.aclexplode(nspacl)
+        where pg_namespace.oid = 'socketio'::pg_catalog.regnamespace::pg_catalog.oid and privilege_type = 'CREATE'
+    ) as found
+    cross join lateral pg_catalog.quote_ident(
+      case when own = 0::pg_catalog.oid then 'public' else pg_catalog.pg_get_userbyid(own) end) as owner
+    where own not in (select oid from pg_catalog.pg_roles where rolsuper or rolname = current_user);
+  if others is not null then
+    raise exception using errcode = 'insufficient_privilege',
+      message = 'Cannot keep what recovery needs in schema socketio as it, or something in it, belongs to others, '
+        || 'or they may create something there: ' || others,
+      hint = 'Install as its owner (SET ROLE), or REVOKE CREATE ON SCHEMA socketio. If you do not know it, drop it: '
+        || 'DROP SCHEMA socketio CASCADE.';
   end if;
 end
 $$;

@@ -1,7 +1,6 @@
 /**
- * Keeps `src/sql_text.ts` in step with the files in `sql/`, and `src/recovery/schema_text.ts` with those in
- * `sql/recovery/`: `deno run -A scripts/sql_text.ts` writes it, with `--check`
- * it fails when they differ. Packages and bundles have no files to read.
+ * Keeps `src/sql_text.ts` in step with the files in `sql/`, and the modules in `src/recovery/` with those in
+ * `sql/recovery/`: `deno run -A scripts/sql_text.ts` writes them, with `--check` it fails when they differ. Packages and bundles have no files to read.
  *
  * @module
  */
@@ -22,6 +21,11 @@ interface Module {
 const MODULES: readonly Module[] = [
   { path: "src/sql_text.ts", name: "SQL_TEXT", folder: "sql" },
   { path: "src/recovery/schema_text.ts", name: "RECOVERY_SQL_TEXT", folder: "sql/recovery" },
+  {
+    path: "src/recovery/durable_text.ts",
+    name: "DURABLE_SQL_TEXT",
+    folder: "sql/recovery/durable",
+  },
 ];
 
 /** A module as it should be: files in the order in which they are run. */

@@ -130,7 +130,10 @@ export function pgAdapter(
         "Cannot use one adapter for two servers: call pgAdapter() for each",
       );
     }
-    const recovery = recoveryOptions((nsp.server as { opts?: ServerRecovery })?.opts, false);
+    const recovery = recoveryOptions(
+      (nsp.server as { opts?: ServerRecovery })?.opts,
+      resolved.recovery.durable,
+    );
     if (recovery === undefined) return new NamespaceAdapter(nsp, bus);
     const adapter = new RecoveringAdapter(nsp, bus);
     // It says at once what it is, and with which parser.

@@ -1,7 +1,8 @@
 /** The tables and functions of connection state recovery, and how they come into a database. */
-import type { Session as Connection } from "../bus/session.ts";
+import type { Rows, Session as Connection } from "../bus/session.ts";
 import { codeOf, isPassing } from "../bus/sql_state.ts";
 import { messageOf, PgAdapterError } from "../errors.ts";
+import { DURABLE_SQL_TEXT } from "./durable_text.ts";
 import { RECOVERY_SQL_TEXT } from "./schema_text.ts";
 
 /** The version of the functions; `socketio.recovery_version()` is what a database has. */
@@ -19,13 +20,44 @@ const MISSING = ["3F000", "42883", "42P01"];
 /**
  * The SQL that makes the tables and functions, for people whose migrations are managed.
  *
- * @param isDurable Whether what is kept survives a crash of the database.
+ * @param isDurable Whether what is kept is to survive a crash of the database; tables that are there are changed then.
+ * Without it those that are there stay as they are.
  * @returns Many statements, to be run in one transaction.
  */
 export function recoverySqlText(isDurable = false): string {
-  return isDurable
-    ? RECOVERY_SQL_TEXT.replaceAll("create unlogged table", "create table")
-    : RECOVERY_SQL_TEXT;
+  if (!isDurable) return RECOVERY_SQL_TEXT;
+  // What is pending is only there until its transaction ends.
+  const durable = RECOVERY_SQL_TEXT.replaceAll(
+    /create unlogged table (?!if not exists socketio\.recovery_pending)/g,
+    "create table ",
+  );
+  return `${durable}\n${DURABLE_SQL_TEXT}`;
+}
+
+/** What runs SQL. */
+export interface Runner {
+  query(text: string): PromiseLike<Rows>;
+}
+
+/** What a database has of the log. */
+export interface Installed {
+  /** 0 where there is none. */
+  readonly version: number;
+  /** Whether it survives a crash of the database. */
+  readonly isDurable: boolean;
+}
+
+/**
+ * Makes the tables and functions, or brings them up to date; those of a later version are left as they are.
+ *
+ * @param isDurable See {@linkcode recoverySqlText}.
+ * @returns What is there now.
+ */
+export async function installRecovery(runner: Runner, isDurable: boolean): Promise<Installed> {
+  const { version } = await installed(runner);
+  if (version <= RECOVERY_VERSION) await runner.query(recoverySqlText(isDurable));
+  else if (isDurable) await runner.query(DURABLE_SQL_TEXT);
+  return await installed(runner);
 }
 
 /**
@@ -56,7 +88,9 @@ export async function beginLog(
       "RECOVERY_UNAVAILABLE",
       `Cannot keep sessions for connection state recovery: ${messageOf(cause)} (${
         codeOf(cause)
-      }); have a role that may create a schema run what "socketio-pg install-sql --recovery --print" prints, and grant this role USAGE on the schema "socketio" and EXECUTE on its functions`,
+      }); have a role that may create a schema run what "socketio-pg install-sql --recovery${
+        isDurable ? " --durable" : ""
+      } --print" prints, and grant this role USAGE on the schema "socketio" and EXECUTE on its functions`,
       { cause },
     );
   }
@@ -67,19 +101,25 @@ async function begin(
   retentionMs: number,
   isDurable: boolean,
 ): Promise<number> {
-  if (!await isInstalled(connection)) await connection.query(recoverySqlText(isDurable));
+  const found = await installed(connection);
+  if (found.version < RECOVERY_VERSION || isDurable && !found.isDurable) {
+    await installRecovery(connection, isDurable);
+  }
   const [row] = await connection.query("select socketio.recovery_begin($1) as last", [
     String(retentionMs),
   ]);
   return Number(row?.["last"]);
 }
 
-async function isInstalled(connection: Connection): Promise<boolean> {
+async function installed(runner: Runner): Promise<Installed> {
   try {
-    const [row] = await connection.query("select socketio.recovery_version() as version");
-    return Number(row?.["version"]) >= RECOVERY_VERSION;
+    const [row] = await runner.query(
+      `select socketio.recovery_version() as version, (select relpersistence = 'p' from pg_catalog.pg_class
+        where oid = 'socketio.recovery_state'::pg_catalog.regclass) as durable`,
+    );
+    return { version: Number(row?.["version"]), isDurable: row?.["durable"] === true };
   } catch (fault) {
-    if (MISSING.includes(codeOf(fault))) return false;
+    if (MISSING.includes(codeOf(fault))) return { version: 0, isDurable: false };
     throw fault;
   }
 }

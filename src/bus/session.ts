@@ -69,6 +69,8 @@ function serverSettings(statementMs: number): [name: string, value: string][] {
     ["idle_session_timeout", "0"],
     ["idle_in_transaction_session_timeout", "5s"],
     ["synchronous_commit", "off"],
+    // With a snapshot of its beginning a statement that waits for a lock does not see what it waited for.
+    ["default_transaction_isolation", "read committed"],
   ];
 }
 

@@ -62,7 +62,7 @@ test("it installs the log of recovery, durable or not, again and again", async (
   const run = (...args: string[]) => runHere(["install-sql", "--recovery", "--uri", uri, ...args]);
   const persistence = async () => {
     const rows = await sql`select distinct relpersistence as each from pg_class
-      where relnamespace = 'socketio'::regnamespace and relkind = 'r' and relname <> 'recovery_pending'`;
+      where relnamespace = 'socketio'::regnamespace and relkind = 'r' and relname not in ('recovery_pending', 'recovery_alive')`;
     return rows.map(({ each }) => each).join();
   };
   const said = (how: string) =>

@@ -71,10 +71,19 @@ export class Wanderer {
     await forgetUnheard(this.client);
   }
 
+  /** Closes what there is of a connection, whether it is connected or not. */
+  close(): void {
+    this.#manager._close();
+  }
+
+  /** From now on it connects to this server. */
+  moveTo(port: number): void {
+    (this.#manager as unknown as { uri: string }).uri = urlOf(port);
+  }
+
   /** Comes back, to any server. */
   async comeTo(port: number): Promise<void> {
-    const manager = this.#manager as unknown as { uri: string };
-    manager.uri = urlOf(port);
+    this.moveTo(port);
     const there = next(this.client, "connect", 15_000);
     this.client.connect();
     await there;

@@ -21,7 +21,7 @@ import { freePort, startPostgres } from "../tests/support/postgres.ts";
 import { Child } from "./bench/child.ts";
 import type { CLIENTS } from "./bench/clients.ts";
 import { count, median, quantile, spread } from "./bench/figures.ts";
-import { processorTime } from "./bench/processor.ts";
+import { postmasterOf, processorTime } from "./bench/processor.ts";
 import type { SERVER, ServerOptions } from "./bench/server.ts";
 import { runtimes } from "./toolchain.ts";
 
@@ -160,9 +160,7 @@ const sql = postgres(database.uri, { max: 1, onnotice: () => {} });
 const contenders: Contender[] = [];
 try {
   await sql`create database plain`;
-  const [row] = await sql<{ pid: string }[]>`
-    select split_part(pg_read_file('postmaster.pid'), ${"\n"}, 1) as pid`;
-  const postmaster = Number(row?.pid);
+  const postmaster = await postmasterOf(sql);
   const [ours, theirs, plain] = [
     ["socketio-pg", "socketio-pg", database.uri, true, postmaster],
     ["redis-streams", "redis-streams", `redis://127.0.0.1:${port}`, true, redis.pid!],

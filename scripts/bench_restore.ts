@@ -21,6 +21,7 @@ import { roomChannel } from "../src/wire/channel.ts";
 import { startPostgres } from "../tests/support/postgres.ts";
 import { until } from "../tests/support/wait.ts";
 import { count, median, quantile } from "./bench/figures.ts";
+import { postmasterOf, processorTime } from "./bench/processor.ts";
 import { text } from "./bench/text.ts";
 
 const { values } = parseArgs({
@@ -63,9 +64,12 @@ try {
       `${missed} of them missed by a client in ${JOINED.length}`,
   );
   await measure("without statistics", after);
+  const before = await plan(after);
   await sql`analyze socketio.recovery_packets`;
   await measure("with statistics", after);
-  console.log(await plan(after));
+  const shown = await plan(after);
+  console.log(shown);
+  if (shapeOf(before) !== shapeOf(shown)) console.log(`Without statistics it was\n${before}`);
 } finally {
   await io.close();
   await sql.end();
@@ -110,6 +114,8 @@ async function measure(name: string, after: number): Promise<void> {
   for (const pid of pids) own.persistSession({ sid: pid, pid, rooms: [pid, ...JOINED], data: {} });
   await until("sessions are kept", () => adapter.stats().recovery?.persisted === persisted);
   const each: number[] = [];
+  const postmaster = await postmasterOf(sql);
+  const before = { own: process.cpuUsage(), database: processorTime(postmaster) };
   for (const pid of pids) {
     const start = performance.now();
     const restored = await own.restoreSession(pid, encodeOffset(after, offsetMark(own.channel)));
@@ -117,14 +123,24 @@ async function measure(name: string, after: number): Promise<void> {
     const found = restored?.missedPackets.length;
     if (found !== missed) throw new Error(`Cannot go on as ${found} packets were found`);
   }
+  const { user, system } = process.cpuUsage(before.own);
+  const databaseUs = processorTime(postmaster) - before.database;
+  const [ownMs, databaseMs] = [user + system, databaseUs].map((us) => us / 1_000 / times);
   console.log(
     `${name}: median ${count(median(each))} ms, 99 % below ${count(quantile(each, 0.99))} ms, ` +
-      `at most ${count(Math.max(...each))} ms (${times} times)`,
+      `at most ${count(Math.max(...each))} ms (${times} times); ` +
+      `processor ms: server ${count(ownMs!)}, PostgreSQL ${count(databaseMs!)}`,
   );
+}
+
+/** The steps of a plan, without what they cost. */
+function shapeOf(plan: string): string {
+  return plan.split("\n").flatMap((line) => /^(.*?) +\(cost=/.exec(line)?.[1] ?? []).join("\n");
 }
 
 /** How the packets are found, as PostgreSQL says it. */
 async function plan(after: number): Promise<string> {
+  await sql`deallocate all`;
   await sql`set plan_cache_mode = force_generic_plan`;
   const statement =
     `prepare missed (text[], bigint, bigint) as select number, channel, frame from socketio.recovery_packets

@@ -5,6 +5,7 @@
  */
 
 import { readdirSync, readFileSync } from "node:fs";
+import type { Sql } from "postgres";
 
 /** Linux counts in hundredths of a second, whatever the machine. */
 const TICK_US = 10_000;
@@ -21,6 +22,13 @@ export function processorTime(pid: number): number {
     else if (parent === pid) ticks += user + system;
   }
   return ticks * TICK_US;
+}
+
+/** The process that all others of a database server are children of. */
+export async function postmasterOf(sql: Sql): Promise<number> {
+  const [row] = await sql<{ pid: string }[]>`
+    select split_part(pg_read_file('postmaster.pid'), ${"\n"}, 1) as pid`;
+  return Number(row?.pid);
 }
 
 /** Its parent and its times; nothing when it has ended. */

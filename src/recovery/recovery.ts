@@ -91,6 +91,8 @@ export class Recovery {
   /** How many sessions were kept or taken. */
   #count = 0;
   #keeping: Promise<void> | undefined;
+  /** Whether there is a new connection since that began. */
+  #isToResume = false;
 
   constructor(
     uid: string,
@@ -153,7 +155,9 @@ export class Recovery {
 
   /** Tries again what could not be kept: there is a connection. */
   resume(): void {
-    if (this.#waiting.length > 0) this.#schedule();
+    // What is under way may be about to fail with the connection that was lost.
+    if (this.#keeping !== undefined) this.#isToResume = true;
+    else if (this.#waiting.length > 0) this.#schedule();
   }
 
   /** Settles when there is nothing to keep any more, or it cannot be kept now. Never rejects. */
@@ -162,7 +166,12 @@ export class Recovery {
   }
 
   #schedule(): void {
-    this.#keeping ??= this.#keepAll().finally(() => this.#keeping = undefined);
+    this.#keeping ??= this.#keepAll().finally(() => {
+      this.#keeping = undefined;
+      if (!this.#isToResume) return;
+      this.#isToResume = false;
+      this.resume();
+    });
   }
 
   async #keepAll(): Promise<void> {

@@ -8,10 +8,11 @@ import { RECOVERY_SQL_TEXT } from "./schema_text.ts";
 /** The version of the functions; `socketio.recovery_version()` is what a database has. */
 export const RECOVERY_VERSION = 1;
 
-/** How often a server tries to make what others may be making; each time it waits for a lock. */
-const INSTALL_ATTEMPTS = 5;
-
+/** What PostgreSQL says when `lock_timeout` is over: https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const LOCK_NOT_AVAILABLE = "55P03";
+
+/** How often a lock is waited for. */
+const MAX_ATTEMPTS = 10;
 
 /** What PostgreSQL says of a schema, a function or a table that is missing. */
 const MISSING = ["3F000", "42883", "42P01"];
@@ -72,9 +73,16 @@ export async function beginLog(
   isDurable: boolean,
 ): Promise<number> {
   try {
-    return await begin(connection, retentionMs, isDurable);
+    for (let attempt = 1;; attempt++) {
+      try {
+        return await begin(connection, retentionMs, isDurable);
+      } catch (fault) {
+        // Others may make them at the same time.
+        if (codeOf(fault) !== LOCK_NOT_AVAILABLE || attempt === MAX_ATTEMPTS) throw fault;
+      }
+    }
   } catch (cause) {
-    // Others that make them at the same time, say: the next attempt finds them.
+    // With another connection it may succeed.
     if (cause instanceof PgAdapterError || isPassing(codeOf(cause))) throw cause;
     throw new PgAdapterError(
       "RECOVERY_UNAVAILABLE",
@@ -93,25 +101,14 @@ async function begin(
   retentionMs: number,
   isDurable: boolean,
 ): Promise<number> {
-  await install(connection, isDurable);
+  const found = await installed(connection);
+  if (found.version < RECOVERY_VERSION || isDurable && !found.isDurable) {
+    await installRecovery(connection, isDurable);
+  }
   const [row] = await connection.query("select socketio.recovery_begin($1) as last", [
     String(retentionMs),
   ]);
   return Number(row?.["last"]);
-}
-
-/** Makes what is missing. Others may be at it, and a lock is given up after a while: then they are looked for again. */
-async function install(connection: Connection, isDurable: boolean): Promise<void> {
-  for (let attempt = 1;; attempt++) {
-    const found = await installed(connection);
-    if (found.version >= RECOVERY_VERSION && (found.isDurable || !isDurable)) return;
-    try {
-      await installRecovery(connection, isDurable);
-      return;
-    } catch (fault) {
-      if (attempt === INSTALL_ATTEMPTS || codeOf(fault) !== LOCK_NOT_AVAILABLE) throw fault;
-    }
-  }
 }
 
 async function installed(runner: Runner): Promise<Installed> {

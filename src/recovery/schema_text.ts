@@ -191,8 +191,10 @@ declare
   wanted interval := retention_ms * interval '1 millisecond';
   state socketio.recovery_state;
 begin
-  state := socketio._recovery_state();
-  if state.retention <> wanted then
+  select * into state from socketio.recovery_state;
+  -- Mostly nobody has to wait: a hundred servers may be back at once.
+  if state.part is null or state.retention <> wanted then
+    state := socketio._recovery_state();
     update socketio.recovery_state set retention = wanted;
   end if;
   return (select last_value from socketio.recovery_number);

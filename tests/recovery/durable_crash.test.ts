@@ -55,6 +55,7 @@ test("who left before the crash gets all that was sent to it before and after", 
   assert.ok(wanderer.client.recovered);
   assert.equal(wanderer.client.id, id);
   await wanderer.has("number", 200);
+  await other.has("number", 200);
   const numbers = (received: unknown[][]) => received.map(([number]) => number);
   assert.deepEqual(numbers(wanderer.of("number")), numbers(other.of("number")));
 }, { deadline: 90_000 });

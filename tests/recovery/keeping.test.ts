@@ -88,6 +88,19 @@ test("a session that nobody knows was kept is kept once more, and is still the s
   assert.deepEqual(puppet.errors, []);
 });
 
+test("a connection that is back before the loss of the last one was felt is used", async () => {
+  const puppet = new Puppet();
+  puppet.keep("one");
+  await puppet.flushed();
+  const first = await puppet.next();
+  puppet.recovery.resume();
+  first.fail(new PgAdapterError("CONNECTION_LOST", "the connection is lost"));
+  await puppet.flushed();
+  (await puppet.next()).answer([]);
+  await puppet.recovery.flush();
+  assert.equal(puppet.recovery.stats.persisted, 1);
+});
+
 test("a session that is refused is told of, and the next one is kept", async () => {
   const puppet = new Puppet();
   puppet.keep("one");

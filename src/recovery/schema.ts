@@ -8,8 +8,11 @@ import { RECOVERY_SQL_TEXT } from "./schema_text.ts";
 /** The version of the functions; `socketio.recovery_version()` is what a database has. */
 export const RECOVERY_VERSION = 1;
 
-/** What PostgreSQL says when `lock_timeout` is over: https://www.postgresql.org/docs/current/errcodes-appendix.html */
-const LOCK_NOT_AVAILABLE = "55P03";
+/**
+ * What PostgreSQL says when `lock_timeout` is over, and of a deadlock:
+ * https://www.postgresql.org/docs/current/errcodes-appendix.html
+ */
+const LOCKED = ["55P03", "40P01"];
 
 /** How often a lock is waited for. */
 const MAX_ATTEMPTS = 10;
@@ -78,7 +81,7 @@ export async function beginLog(
         return await begin(connection, retentionMs, isDurable);
       } catch (fault) {
         // Others may make them at the same time.
-        if (codeOf(fault) !== LOCK_NOT_AVAILABLE || attempt === MAX_ATTEMPTS) throw fault;
+        if (!LOCKED.includes(codeOf(fault)) || attempt === MAX_ATTEMPTS) throw fault;
       }
     }
   } catch (cause) {

@@ -261,32 +261,36 @@ for (const how of ["refused", "silent"] as const) {
     await proxy.accept();
   };
 
-  test(
-    `a client that leaves while the database is away is kept when it is back (${how})`,
-    async (t) => {
-      const cluster = await createRecoveryCluster(t, { size: 1 });
-      const { proxy, node } = await proxied(t, cluster);
-      const wanderer = await cluster.client(1);
-      const { id } = wanderer.client;
-      await goesAway(proxy);
-      node.io.emit("before it left");
-      await wanderer.cut();
-      await cluster.gone(1, id!);
-      cluster.io(0).emit("meanwhile");
-      await comesBack(proxy);
-      await until("it is kept", () => node.adapter.stats().recovery!.persisted === 1, 25_000);
-      await wanderer.comeTo(cluster.port(0));
-      assert.ok(wanderer.client.recovered);
-      cluster.io(0).emit("last");
-      await wanderer.has("last");
-      assert.deepEqual(
-        wanderer.received.map(([name]) => String(name)).toSorted(),
-        ["before it left", "last", "meanwhile"],
-      );
-      assert.deepEqual(codes(cluster).filter((code) => code.startsWith("RECOVERY")), []);
-    },
-    { deadline: 60_000 },
-  );
+  for (const isBusy of [true, false]) {
+    // With nothing to send before it, keeping is tried at once, and again.
+    const what = isBusy ? "busy" : "idle";
+    test(
+      `a client that leaves while the database is away is kept when it is back (${how}, ${what})`,
+      async (t) => {
+        const cluster = await createRecoveryCluster(t, { size: 1 });
+        const { proxy, node } = await proxied(t, cluster);
+        const wanderer = await cluster.client(1);
+        const { id } = wanderer.client;
+        await goesAway(proxy);
+        if (isBusy) node.io.emit("before it left");
+        await wanderer.cut();
+        await cluster.gone(1, id!);
+        cluster.io(0).emit("meanwhile");
+        await comesBack(proxy);
+        await until("it is kept", () => node.adapter.stats().recovery!.persisted === 1, 25_000);
+        await wanderer.comeTo(cluster.port(0));
+        assert.ok(wanderer.client.recovered);
+        cluster.io(0).emit("last");
+        await wanderer.has("last");
+        assert.deepEqual(
+          wanderer.received.map(([name]) => String(name)).toSorted(),
+          [...isBusy ? ["before it left"] : [], "last", "meanwhile"],
+        );
+        assert.deepEqual(codes(cluster).filter((code) => code.startsWith("RECOVERY")), []);
+      },
+      { deadline: 60_000 },
+    );
+  }
 
   test(
     `a client that comes back while the database is away is connected, soon (${how})`,

@@ -403,8 +403,7 @@ async function undisturbed(cluster: Cluster): Promise<void> {
     } catch (_late) {
       return false;
     }
-    // A question whose number was taken, too, is given up after 15 s, and then perhaps another one.
-  }, 45_000);
+  }, 20_000);
 }
 
 async function survives(
@@ -459,11 +458,11 @@ test("10,000 mutations of what the cluster said, in the name of a stranger", asy
     }
     return payload;
   });
-}, { deadline: 150_000 });
+}, { deadline: 90_000 });
 
 test("10,000 mutations of what the cluster said, in the names of its members", async (t) => {
   await survives(t, 10_000);
-}, { deadline: 150_000 });
+}, { deadline: 90_000 });
 
 test("frames that are said again as they were have no effect", async (t) => {
   const { cluster, sql } = await setUp(t, QUICK);

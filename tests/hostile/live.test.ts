@@ -488,6 +488,18 @@ test("a frame with a member's uid and a sequence far ahead does not silence the 
   cluster.errors.length = 0;
 });
 
+test("a frame with a member's uid and the number 0 holds nothing up", async (t) => {
+  const { cluster, sql, check } = await setUp(t);
+  for (const { adapter } of cluster.servers) {
+    const strange = { uid: adapter.stats().uid, sequence: 0, previous: 0 };
+    await notify(sql, cluster, [frame(record({ t: 3, ...NSP }, '2["bad"]'), strange)]);
+  }
+  await cluster.settled(5_000);
+  await check();
+  for (const i of [0, 1, 2]) assert.deepEqual(cluster.inbox(i).of("bad"), []);
+  cluster.errors.length = 0;
+});
+
 test("a chunk with a member's uid does not spoil the record that the member is sending", async (t) => {
   const { cluster, sql, check } = await setUp(t);
   const [uid] = cluster.servers.map(({ adapter }) => adapter.stats().uid);

@@ -259,7 +259,7 @@ export class Processes {
       // What came before the question was heard is not remembered either, and is not missed.
       const hasCome = i === 0 && lost.length > MAX_LOST
         ? sender.hasAll(wait.after, sequence)
-        : sender.hasSeen(sequence);
+        : sender.hasCome(sequence);
       if (!hasCome) missed += messages;
     }
     if (missed > 0) this.#events.gap(sender.uid, missed);

@@ -128,9 +128,15 @@ export class Sender {
 
   /** Whether a frame came before, of late. */
   hasSeen(sequence: number): boolean {
-    if (sequence > this.#top) return this.#held.has(sequence);
-    return sequence > this.#wholeAfter || this.#recent.includes(sequence) ||
-      this.#held.has(sequence);
+    return this.#held.has(sequence) || this.#recent.includes(sequence);
+  }
+
+  /**
+   * Whether a frame came at any time, as its number tells. Only for counting: whoever speaks in the name of the sender
+   * makes long runs as well, and what it sends itself is no duplicate because of them.
+   */
+  hasCome(sequence: number): boolean {
+    return this.hasSeen(sequence) || this.#wholeAfter < sequence && sequence <= this.#top;
   }
 
   /** Takes a frame that came on a channel. */

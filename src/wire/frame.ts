@@ -135,6 +135,9 @@ export function decodeFrame(payload: string): Frame {
     sequence: Number(sequence),
     body: payload.slice(end + 1),
   };
+  if (frame.sequence === 0) {
+    throw new MalformedMessage("Cannot read a frame as its number is 0, and the first one is 1");
+  }
   if (previous !== undefined && previous !== "") frame.previous = Number(previous);
   if ((lower === "c") !== (index !== undefined)) {
     throw new MalformedMessage("Cannot read a frame as its kind and its chunk differ");

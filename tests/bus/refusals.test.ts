@@ -1,9 +1,9 @@
 /** What PostgreSQL refuses for a while is sent again after a pause, and never once the connection is closed. */
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { Refusals } from "../../src/bus/refusals.ts";
 import type { Session } from "../../src/bus/session.ts";
 import { QUEUE_FULL } from "../../src/bus/sql_state.ts";
+import { test } from "../support/test.ts";
 import { until } from "../support/wait.ts";
 
 function setUp() {

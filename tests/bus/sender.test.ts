@@ -290,6 +290,19 @@ test("frames that do not follow each other are verified with their sender, and n
   assert.deepEqual(delivered, [1, 2, 3, 4, 5, 6, 8]);
 });
 
+test("a long run in the name of a sender makes what it sends itself no duplicate", () => {
+  const { comes, asked, counts } = setUp();
+  comes(1);
+  for (let forged = 2; forged < 2_500; forged++) comes(forged, "x");
+  comes(2, "n", { previous: 1 });
+  assert.deepEqual({ ...counts, asked: asked.length }, {
+    duplicate: 0,
+    late: 0,
+    forged: 1,
+    asked: 1,
+  });
+});
+
 test("what comes before the end of an answer and claims to be later is passed over", () => {
   const { sender, comes, delivered } = setUp();
   for (const sequence of [1, 2, 3]) comes(sequence);

@@ -34,7 +34,7 @@ export async function receivedBy(cluster: Cluster, event: string): Promise<unkno
   await emitter.of(cluster.namespace).emit(last);
   await emitter.close();
   return await Promise.all(cluster.clients.map(async (_client, i) => {
-    await cluster.inbox(i).count(last, 1, 60_000);
+    await cluster.inbox(i).count(last, 1);
     return cluster.inbox(i).of(event);
   }));
 }

@@ -9,6 +9,19 @@ begin
 end
 $$;
 
+-- What survives a crash is on the disk before anybody hears of it: who had it and who missed it would differ after that.
+create or replace function socketio._recovery_sync() returns void
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if current_setting('synchronous_commit') = 'off' and 'p' = (
+    select relpersistence from pg_class where oid = 'socketio.recovery_packets_0'::regclass)
+  then
+    perform set_config('synchronous_commit', 'on', true);
+  end if;
+end
+$$;
+
 -- Whoever gets a number holds this lock until its transaction is over: numbers come in the order of commits.
 create or replace function socketio._recovery_state() returns socketio.recovery_state
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -18,12 +31,7 @@ declare
 begin
   perform pg_advisory_xact_lock(hashtextextended('socketio-pg recovery', 0));
   if not exists (select from socketio.recovery_alive) then perform socketio._recovery_alive(); end if;
-  -- What survives a crash is on the disk before anybody hears of it: who had it and who missed it would differ after that.
-  if current_setting('synchronous_commit') = 'off' and 'p' = (
-    select relpersistence from pg_class where oid = 'socketio.recovery_packets_0'::regclass)
-  then
-    perform set_config('synchronous_commit', 'on', true);
-  end if;
+  perform socketio._recovery_sync();
   select * into state from socketio.recovery_state;
   if state.part is null then
     -- The first time, or after a crash: what is in the tables now is from before.

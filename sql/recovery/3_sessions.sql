@@ -32,6 +32,8 @@ declare
   first bigint;
   complete_since timestamptz;
 begin
+  -- After a crash nobody else may get it either.
+  perform socketio._recovery_sync();
   -- Before anything is looked at: no part is emptied while this locks them all.
   update socketio.recovery_sessions sessions set taker = recovery_restore.taker
     where sessions.pid = recovery_restore.pid and sessions.keys[1] = namespace and sessions.taker is null;

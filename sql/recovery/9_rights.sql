@@ -1,6 +1,7 @@
 -- Nobody but the role that installs them and those it grants them to.
 revoke all on function
   socketio._recovery_alive(),
+  socketio._recovery_sync(),
   socketio._recovery_state(),
   socketio._recovery_turn(socketio.recovery_state),
   socketio.recovery_begin(double precision),

@@ -76,6 +76,9 @@ const MAX_WAITING = 10_000;
 /** About how many characters of sessions one statement carries: others wait for it. */
 const STATEMENT_LENGTH = 1_000_000;
 
+/** The most characters of a session, for the same reason. */
+const MAX_SESSION_LENGTH = 1_000_000;
+
 /** Milliseconds that what was sent is kept for longer than anybody may need it. */
 const MARGIN_MS = 10_000;
 
@@ -127,6 +130,7 @@ export class Recovery {
   keep(session: Session, keys: readonly string[]): void {
     try {
       const text = encodeSession(session, this.#uid, this.#sealer);
+      if (text.length > MAX_SESSION_LENGTH) return this.#tooLarge(session, text.length);
       this.#waiting.push({
         pid: session.pid,
         keys,
@@ -151,6 +155,16 @@ export class Recovery {
       this.stats.failed++;
     }
     this.#schedule();
+  }
+
+  #tooLarge({ sid }: Session, length: number): void {
+    this.stats.failed++;
+    this.#error(
+      new PgAdapterError(
+        "PAYLOAD_TOO_LARGE",
+        `Cannot keep the session of socket ${sid} as its rooms and data take ${length} characters, and may take ${MAX_SESSION_LENGTH}`,
+      ),
+    );
   }
 
   /** Tries again what could not be kept: there is a connection. */

@@ -125,6 +125,19 @@ begin
 end
 $$;
 
+-- What survives a crash is on the disk before anybody hears of it: who had it and who missed it would differ after that.
+create or replace function socketio._recovery_sync() returns void
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if current_setting('synchronous_commit') = 'off' and 'p' = (
+    select relpersistence from pg_class where oid = 'socketio.recovery_packets_0'::regclass)
+  then
+    perform set_config('synchronous_commit', 'on', true);
+  end if;
+end
+$$;
+
 -- Whoever gets a number holds this lock until its transaction is over: numbers come in the order of commits.
 create or replace function socketio._recovery_state() returns socketio.recovery_state
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -134,12 +147,7 @@ declare
 begin
   perform pg_advisory_xact_lock(hashtextextended('socketio-pg recovery', 0));
   if not exists (select from socketio.recovery_alive) then perform socketio._recovery_alive(); end if;
-  -- What survives a crash is on the disk before anybody hears of it: who had it and who missed it would differ after that.
-  if current_setting('synchronous_commit') = 'off' and 'p' = (
-    select relpersistence from pg_class where oid = 'socketio.recovery_packets_0'::regclass)
-  then
-    perform set_config('synchronous_commit', 'on', true);
-  end if;
+  perform socketio._recovery_sync();
   select * into state from socketio.recovery_state;
   if state.part is null then
     -- The first time, or after a crash: what is in the tables now is from before.
@@ -295,6 +303,8 @@ declare
   first bigint;
   complete_since timestamptz;
 begin
+  -- After a crash nobody else may get it either.
+  perform socketio._recovery_sync();
   -- Before anything is looked at: no part is emptied while this locks them all.
   update socketio.recovery_sessions sessions set taker = recovery_restore.taker
     where sessions.pid = recovery_restore.pid and sessions.keys[1] = namespace and sessions.taker is null;
@@ -395,6 +405,7 @@ $$;
 -- Nobody but the role that installs them and those it grants them to.
 revoke all on function
   socketio._recovery_alive(),
+  socketio._recovery_sync(),
   socketio._recovery_state(),
   socketio._recovery_turn(socketio.recovery_state),
   socketio.recovery_begin(double precision),

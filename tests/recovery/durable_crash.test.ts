@@ -84,3 +84,18 @@ test("numbers that clients have got before the crash are not given again", async
   assert.deepEqual(wanderer.of("after"), Array.from({ length: 200 }, (_, i) => [i]));
   assert.ok(Number.parseInt(wanderer.offset!, 36) > Number.parseInt(offset!, 36));
 }, { deadline: 90_000 });
+
+test("a session that was taken before the crash is not given again after it", async (t) => {
+  const { cluster, crash, back } = await crashable(t);
+  const wanderer = await cluster.client(0);
+  const { pid, offset } = wanderer;
+  const { id } = wanderer.client;
+  await wanderer.cut();
+  await cluster.gone(0, id!);
+  await wanderer.comeTo(cluster.port(1));
+  assert.ok(wanderer.client.recovered);
+  await crash();
+  await back();
+  const second = await cluster.stranger(0, pid, offset);
+  assert.ok(!second.client.recovered);
+}, { deadline: 90_000 });

@@ -40,6 +40,29 @@ test("a server that wants it durable makes it so, and one that says nothing leav
   assert.ok(wanderer.client.recovered);
 });
 
+test("a log that would take long to write once more is emptied", async (t) => {
+  const { uri } = await createDatabase(t, await databaseUri());
+  const sql = connectSql(t, uri);
+  const first = new RecoveryCluster(t, uri, {});
+  await first.start();
+  await sql`insert into socketio.recovery_packets
+    select 0, number, 'key', 'channel', 'origin', repeat(md5(number::text), 125)
+    from generate_series(1, 12000) as number`;
+  const wanderer = await first.client(0);
+  await wanderer.cut();
+  await first.gone(0, wanderer.client.id!);
+  await new RecoveryCluster(t, uri, { adapter: { recovery: { durable: true } } }).start();
+  assert.equal((await sql`select from socketio.recovery_packets`).length, 0);
+  await wanderer.comeTo(first.port(0));
+  assert.ok(!wanderer.client.recovered);
+  // From then on it is as any other.
+  first.io(0).emit("first");
+  await wanderer.has("first");
+  await wanderer.cut();
+  await wanderer.comeTo(first.port(0));
+  assert.ok(wanderer.client.recovered);
+});
+
 test("who may not make it durable is told what to run", async (t) => {
   const { uri, name } = await createDatabase(t, await databaseUri());
   await new RecoveryCluster(t, uri, {}).start();

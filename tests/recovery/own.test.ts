@@ -176,6 +176,22 @@ test("who comes back to a server that has been away gets what it sent meanwhile,
   assert.deepEqual(wanderer.of("n").map(([n]) => n), [0, 1, 2, 3, 4, 5]);
 });
 
+test("who comes back while a long backlog is sent waits until it is in the log", async (t) => {
+  const { cluster, goAway, comeBack } = await behindProxy(t);
+  const [io, wanderer, watcher] = [cluster.io(0), await cluster.client(1), await cluster.client(0)];
+  await wanderer.cut();
+  await cluster.gone(1, wanderer.client.id!);
+  await goAway();
+  for (let n = 0; n < 3_000; n++) io.emit("n", n, "x".repeat(2_000));
+  await watcher.has("n", 3_000);
+  const coming = wanderer.comeTo(cluster.port(0));
+  await Promise.all([coming, comeBack()]);
+  assert.ok(wanderer.client.recovered);
+  io.emit("n", 3_000);
+  await wanderer.has("n", 3_001);
+  assert.deepEqual(wanderer.of("n").map(([n]) => n), Array.from({ length: 3_001 }, (_, n) => n));
+});
+
 test("what maxBuffer has no room for comes to the clients of its server", async (t) => {
   const { cluster, wanderer, goAway, comeBack } = await behindProxy(t, { maxBuffer: 10_000 });
   const [io, far] = [cluster.io(0), await cluster.client(1)];

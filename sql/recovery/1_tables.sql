@@ -38,9 +38,10 @@ begin
 end
 $$;
 
--- Numbers in the order of commits. After a crash the last ones could be given again, so it starts anew with the clock
--- then, see _recovery_alive(): microseconds since 1970, of which more pass than numbers are given.
-create sequence if not exists socketio.recovery_number;
+-- Numbers in the order of commits. That of a frame is that of its first message, and those that share it have the numbers
+-- behind that. After a crash the last ones could be given again, so it starts anew with the clock
+-- then, see _recovery_alive(): microseconds since 1970.
+create sequence if not exists socketio.recovery_number increment by 128;
 
 -- Has a row as long as nothing has crashed, whatever the other tables survive.
 create unlogged table if not exists socketio.recovery_alive (since timestamptz not null);

@@ -4,7 +4,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform setval('socketio.recovery_number', greatest(
-    nextval('socketio.recovery_number') + 1000000, (extract(epoch from clock_timestamp()) * 1000000)::bigint));
+    nextval('socketio.recovery_number') + 128000000, (extract(epoch from clock_timestamp()) * 1000000)::bigint));
   insert into socketio.recovery_alive values (clock_timestamp());
 end
 $$;

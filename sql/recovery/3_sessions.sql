@@ -50,19 +50,20 @@ begin
   select last_value into last from socketio.recovery_number;
   if kept.left_at < clock_timestamp() - max_ms * interval '1 millisecond'
     -- Of the future, or of before a crash.
-    or first is null or after > last
+    or first is null or after >= last + 128
     -- What was sent before that was received, or the connection would have been given up: nothing is missing then.
     or after < first and complete_since > kept.left_at - margin_ms * interval '1 millisecond'
     or max_packets < (select count(*) from (
       select from socketio.recovery_packets packets
-        where packets.key = any (kept.keys) and packets.number > after limit max_packets + 1) few)
+        where packets.key = any (kept.keys) and packets.number > after - 128 limit max_packets + 1) few)
   then
     return query select null::bigint, null::text, null::text;
     return;
   end if;
   return query select last, null::text, kept.session;
   return query select packets.number, packets.channel, packets.frame from socketio.recovery_packets packets
-    where packets.key = any (kept.keys) and packets.number > after and packets.number <= last
+    -- With the frame that the last packet was in: there may be more in it.
+    where packets.key = any (kept.keys) and packets.number > after - 128 and packets.number <= last
     order by packets.number;
 end
 $$;

@@ -22,6 +22,7 @@ import { Listener } from "./listener.ts";
 import { Membership } from "./membership.ts";
 import { type Place, Places } from "./places.ts";
 import { Presence } from "./presence.ts";
+import type { Delivers } from "./packer.ts";
 import { type Logging, Publisher } from "./publisher.ts";
 import { Pulse } from "./pulse.ts";
 import { QueueWatch } from "./queue_watch.ts";
@@ -208,10 +209,8 @@ export class Bus {
           else if (this.#places.isNamespace(channel)) this.#lastSent = { channel, sequence };
           if (this.#awayTimer !== undefined && this.phase === "ready") this.#isBack();
         },
-        sending: (sequence, isLogged, deliver) =>
-          this.#own.add(sequence, isLogged, (number) => {
-            this.#inbox.own(number, () => this.#deliverOwn(deliver, number));
-          }),
+        sending: (sequence, isLogged, delivers) =>
+          this.#own.add(sequence, isLogged, (number) => this.#ownIsBack(delivers, number)),
         unsent: (deliver) => this.#deliverOwn(deliver, undefined),
         logged: (sequence, number) => this.#own.logged(sequence, number),
         refused: () => this.#waitUntilAway(),
@@ -625,6 +624,15 @@ export class Bus {
     this.membership.interrupted();
     this.#readiness.lost(error);
     this.#waitUntilAway();
+  }
+
+  /** A frame of this process came back, or is in no log: its clients get what is in it. */
+  #ownIsBack(delivers: Delivers, first: number | undefined): void {
+    delivers.forEach((deliver, i) => {
+      if (deliver === undefined) return;
+      const number = first === undefined ? undefined : first + i;
+      this.#inbox.own(number, () => this.#deliverOwn(deliver, number));
+    });
   }
 
   /** PostgreSQL takes nothing: clients of this server wait for a while, if they wait at all. */

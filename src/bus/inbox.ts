@@ -246,12 +246,14 @@ export class Inbox {
     try {
       const records = assemblies.take(frame);
       if (records === undefined) return;
+      let place = 0;
       for (const decode of decodeMessages(records)) {
+        const number = frame.number === undefined ? undefined : frame.number + place++;
         this.#deliver(uid, () => {
           const message = decode();
           // Who knows the secret is one of us.
           if (isTrusted || this.#sealer !== undefined) message.trusted = true;
-          if (frame.number !== undefined) message.number = frame.number;
+          if (number !== undefined) message.number = number;
           return message;
         });
       }

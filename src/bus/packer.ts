@@ -27,9 +27,12 @@ export interface Packed extends SentFrame {
   after?: number;
   /** Where it is kept for connection state recovery, if it is. */
   readonly key?: string;
-  /** The messages that are whole with it and wait for it to come back. */
-  readonly delivers?: readonly NonNullable<Queued["deliver"]>[];
+  /** The messages that are whole with it, as far as they wait for it to come back. */
+  readonly delivers?: Delivers;
 }
+
+/** What is called when the messages of a frame have come back, in their order. */
+export type Delivers = readonly Queued["deliver"][];
 
 /** Packs what one process sends. */
 export class Packer {
@@ -75,13 +78,13 @@ export class Packer {
       const next = frames[i + 1];
       const isLast = next === undefined || next.items.length > 0;
       const [{ key } = {}] = open;
-      const delivers = isLast ? open.flatMap(({ deliver }) => deliver ?? []) : [];
+      const isWaiting = isLast && open.some(({ deliver }) => deliver !== undefined);
       return {
         ...frame,
         messages,
         isKept,
         ...key !== undefined && { key: isLast ? key : piecesKey(this.#uid, first) },
-        ...delivers.length > 0 && { delivers },
+        ...isWaiting && { delivers: open.map(({ deliver }) => deliver) },
       };
     });
   }

@@ -16,7 +16,7 @@ import { type Loggable, loggedNumbers, logStatement } from "../recovery/log_stat
 import { BatchSize } from "./batch_size.ts";
 import { deferred } from "./deadline.ts";
 import { Link, type LinkEvents } from "./link.ts";
-import { type Packed, Packer } from "./packer.ts";
+import { type Delivers, type Packed, Packer } from "./packer.ts";
 import { Queue, type Queued } from "./queue.ts";
 import { Refusals } from "./refusals.ts";
 import { type Remembered, SentFrames } from "./sent_frames.ts";
@@ -61,8 +61,8 @@ export type PublisherEvents = Pick<LinkEvents, "up" | "down" | "failed"> & {
   stuck(): void;
   /** PostgreSQL has taken a frame that was not sent before. */
   confirmed(channel: string, sequence: number): void;
-  /** A message that waits to come back is about to be sent; with the sequence number of the frame that ends it. */
-  sending(sequence: number, isLogged: boolean, deliver: NonNullable<Queued["deliver"]>): void;
+  /** Messages that wait to come back are about to be sent; with the sequence number of the frame that ends them. */
+  sending(sequence: number, isLogged: boolean, delivers: Delivers): void;
   /** PostgreSQL has put a frame into the log. */
   logged(sequence: number, number: number): void;
   /** PostgreSQL takes nothing at the moment. */
@@ -247,7 +247,7 @@ export class Publisher {
     if (this.#isClosed) return false;
     const item = this.#encode(channel, message);
     if (item === undefined) return false;
-    Object.assign(item, logging, logging?.key !== undefined && { isAlone: true });
+    Object.assign(item, logging);
     this.stats.messages++;
     // What processes have to say of themselves is not held, so that they find each other; and what they are now comes
     // before what they were, as questions for frames do.
@@ -501,7 +501,7 @@ export class Publisher {
   #messages(items: readonly Queued[]): Packed[] {
     return this.#packer.messages(items).map(({ delivers = [], ...frame }) => {
       const { sequence, key } = frame;
-      for (const deliver of delivers) this.#events.sending(sequence, key !== undefined, deliver);
+      if (delivers.length > 0) this.#events.sending(sequence, key !== undefined, delivers);
       return frame;
     });
   }

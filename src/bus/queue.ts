@@ -10,8 +10,6 @@ export interface Queued extends Outgoing {
   isVolatile: boolean;
   /** How many messages of the application it is: none if it concerns processes. */
   messages: 0 | 1;
-  /** Where it is kept for connection state recovery, if it is. */
-  key?: string;
   /**
    * Called when it has come back, where this process delivers to its own clients then.
    *

@@ -1,14 +1,14 @@
 /**
  * Collects what is emitted in a batch, to be sent together.
  */
+import type { Outgoing } from "../wire/frame.ts";
 import { PgAdapterError } from "../errors.ts";
-import type { Keepable } from "./kept.ts";
 import type { Sink } from "./operator.ts";
 
 /** The messages of a batch. */
 export class Collector implements Sink {
   readonly #maxBuffer: number;
-  readonly #items: Keepable[] = [];
+  readonly #items: Outgoing[] = [];
   #bytes = 0;
   #fault: PgAdapterError | undefined;
   #isOver = false;
@@ -22,7 +22,7 @@ export class Collector implements Sink {
    * Adds a message. The promise settles at once, so that it can be awaited in the batch, which is not sent before it is
    * complete.
    */
-  send(items: readonly Keepable[]): Promise<void> {
+  send(items: readonly Outgoing[]): Promise<void> {
     const bytes = items.reduce((sum, item) => sum + item.bytes, 0);
     if (this.#isOver) {
       return this.refuse(new PgAdapterError("CLOSED", "Cannot emit as the batch is complete"));
@@ -57,7 +57,7 @@ export class Collector implements Sink {
    * @returns What is to be sent.
    * @throws PgAdapterError of the first message that was refused: half a batch is not sent.
    */
-  complete(): readonly Keepable[] {
+  complete(): readonly Outgoing[] {
     this.#isOver = true;
     if (this.#fault !== undefined) throw this.#fault;
     return this.#items;

@@ -1,17 +1,12 @@
 /**
- * What is kept for clients that are away, see connection state recovery: each message is alone in its frame, and the
- * pieces of a large one are kept beside the last of them.
+ * What is kept for clients that are away, see connection state recovery: messages share a frame with what is kept under
+ * the same key, and the pieces of a large one are kept beside the last of them.
  */
 import { piecesKey } from "../bus/packer.ts";
 import { namespaceChannel, roomChannel } from "../wire/channel.ts";
 import type { Outgoing, PackedFrame } from "../wire/frame.ts";
 import type { KeptNotification } from "./transport.ts";
 import type { Statement } from "./statement.ts";
-
-/** A record that waits to be sent, and to be kept where it has a key. */
-export interface Keepable extends Outgoing {
-  readonly key?: string;
-}
 
 /** Under what a message is kept: that of the one room that it is for, or where everybody looks. */
 export function keyOf(prefix: string, nsp: string, rooms: readonly string[]): string {
@@ -27,7 +22,7 @@ export function keyOf(prefix: string, nsp: string, rooms: readonly string[]): st
  * @param uid Their sender.
  */
 export function keptFrames(
-  frames: readonly PackedFrame<Keepable>[],
+  frames: readonly PackedFrame[],
   uid: string,
 ): KeptNotification[] {
   let key: string | undefined;

@@ -4,12 +4,12 @@
 import { messageOf, PgAdapterError } from "../errors.ts";
 import { namespaceChannel } from "../wire/channel.ts";
 import { RESERVED_EVENTS, RESERVED_SERVER_EVENTS } from "../wire/event.ts";
-import { outgoing } from "../wire/frame.ts";
+import { type Outgoing, outgoing } from "../wire/frame.ts";
 import { encodeMessage, type Flags, type Message, MessageType } from "../wire/message.ts";
 import { byteLength, encodeArgs, encodeEvent, eventStart } from "../wire/packet.ts";
 import { isForNobody, isRoom, targetRooms } from "../wire/rooms.ts";
 import { checkOutgoing, checkOutgoingEvent, checkRoomNames } from "./checks.ts";
-import { type Keepable, keyOf } from "./kept.ts";
+import { keyOf } from "./kept.ts";
 
 /** The events that clients of the servers listen to: names, with the functions that handle them. */
 // deno-lint-ignore no-explicit-any -- the constraint that Socket.IO's own event maps meet
@@ -21,7 +21,7 @@ export type EventParams<Events extends object, Event extends keyof Events> = Eve
 
 /** What takes encoded messages. */
 export interface Sink {
-  send(items: readonly Keepable[]): Promise<void>;
+  send(items: readonly Outgoing[]): Promise<void>;
   /** Tells of a message that could not be encoded. */
   refuse?(error: PgAdapterError): Promise<void>;
 }
@@ -186,7 +186,7 @@ export class BroadcastOperator<
   #send(type: MessageType, what: string, content: () => Partial<Message>): Promise<void> {
     const { sink, prefix } = this.#sender;
     const { nsp } = this.#target;
-    let item: Keepable;
+    let item: Outgoing;
     try {
       item = {
         ...outgoing(namespaceChannel(prefix, nsp), this.#encode(type, content())),
@@ -204,12 +204,12 @@ export class BroadcastOperator<
   }
 
   /** Whether and where it is kept. */
-  #kept(type: MessageType): Partial<Keepable> {
+  #kept(type: MessageType): Partial<Outgoing> {
     const { prefix, recovery } = this.#sender;
     const { nsp, rooms, flags } = this.#target;
     const isKept = recovery && type === MessageType.BROADCAST && !flags.volatile &&
       !isForNobody(rooms);
-    return isKept ? { key: keyOf(prefix, nsp, rooms.filter(isRoom)), isAlone: true } : {};
+    return isKept ? { key: keyOf(prefix, nsp, rooms.filter(isRoom)) } : {};
   }
 
   #encode(type: MessageType, content: Partial<Message>): string {

@@ -6,10 +6,10 @@
  */
 import { withDeadline } from "../bus/deadline.ts";
 import { PgAdapterError, type PgAdapterErrorCode } from "../errors.ts";
-import { MAX_PAYLOAD_BYTES, maxBodyBytes, packFrames } from "../wire/frame.ts";
-import { MAX_NUMBER_BYTES } from "../wire/logged.ts";
+import { MAX_PAYLOAD_BYTES, maxBodyBytes, type Outgoing, packFrames } from "../wire/frame.ts";
+import { FRAME_NUMBERS, MAX_NUMBER_BYTES } from "../wire/logged.ts";
 import { MAX_NOTIFICATIONS } from "../wire/statement.ts";
-import { type Keepable, keptFrames } from "./kept.ts";
+import { keptFrames } from "./kept.ts";
 import { refusal, unkept } from "./refusal.ts";
 import type { EdgeSealer } from "./sealer.ts";
 import type { Delivery, KeptNotification } from "./transport.ts";
@@ -27,7 +27,7 @@ const OUTAGES: ReadonlySet<PgAdapterErrorCode> = new Set<PgAdapterErrorCode>([
 
 /** What is sent together: a message, or a batch of them. */
 interface Entry {
-  readonly items: readonly Keepable[];
+  readonly items: readonly Outgoing[];
   readonly bytes: number;
   resolve(): void;
   reject(error: PgAdapterError): void;
@@ -93,7 +93,7 @@ export class Outbox {
    * @returns A promise that settles when PostgreSQL has accepted them. Its rejection ends no process, also when nobody
    * listens to it.
    */
-  send(items: readonly Keepable[]): Promise<void> {
+  send(items: readonly Outgoing[]): Promise<void> {
     let isTaken = false;
     const sent = new Promise<void>((resolve, reject) => {
       if (this.#isClosed) {
@@ -235,23 +235,31 @@ export class Outbox {
 class FrameCount {
   readonly #maxBody: number;
   #channel = "";
+  #key: string | undefined;
   /** Bytes of the frame that is not full. */
   #body = Infinity;
+  /** How many messages it has. */
+  #messages = 0;
   count = 0;
 
   constructor(maxBody: number) {
     this.#maxBody = maxBody;
   }
 
-  add(items: readonly Keepable[]): void {
-    for (const { channel, bytes, isAlone } of items) {
-      if (!isAlone && channel === this.#channel && this.#body + bytes <= this.#maxBody) {
+  add(items: readonly Outgoing[]): void {
+    for (const { channel, bytes, key } of items) {
+      const isFull = this.#body + bytes > this.#maxBody ||
+        key !== undefined && this.#messages >= FRAME_NUMBERS;
+      if (channel === this.#channel && key === this.#key && !isFull) {
         this.#body += bytes;
+        this.#messages++;
         continue;
       }
       this.count += Math.ceil(bytes / this.#maxBody);
       this.#channel = channel;
-      this.#body = isAlone ? Infinity : bytes;
+      this.#key = key;
+      this.#body = bytes;
+      this.#messages = 1;
     }
   }
 }

@@ -10,7 +10,7 @@ interface Waiting {
   deliver(number: number | undefined): void;
 }
 
-/** The messages that are under way. */
+/** The frames that are under way. */
 export class OwnMessages {
   #waiting: Waiting[] = [];
   #head = 0;
@@ -23,9 +23,9 @@ export class OwnMessages {
   }
 
   /**
-   * A message is about to be sent.
+   * Messages are about to be sent.
    *
-   * @param sequence The number of the frame that ends it.
+   * @param sequence The number of the frame that ends them.
    * @param isLogged Whether the log gives it a number.
    * @param deliver Called when it is its turn, with that number.
    */

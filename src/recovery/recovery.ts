@@ -286,7 +286,7 @@ export class Recovery {
       if (first !== undefined) {
         if (first["frame"] === null) return undefined;
         const session = decodeSession(pid, String(first["frame"]), this.#sealer);
-        const packets = await this.#packets(rest, end);
+        const packets = await this.#packets(rest, after, end);
         return packets === undefined ? undefined : { session, packets };
       }
       lateUntil ??= Math.min(end, performance.now() + LATE_MS);
@@ -310,7 +310,7 @@ export class Recovery {
   }
 
   /** The packets of these rows; nothing when pieces of them are not there any more, or too many. */
-  async #packets(rows: Rows, end: number): Promise<Message[] | undefined> {
+  async #packets(rows: Rows, after: number, end: number): Promise<Message[] | undefined> {
     const kept = rows.map((row): { number: number; plain?: Message; frame?: Frame } => {
       const payload = this.#open(row);
       const number = Number(row["number"]);
@@ -321,14 +321,18 @@ export class Recovery {
     const pieces = await this.#pieces(kept.flatMap(({ frame }) => frame ?? []), end);
     const packets: Message[] = [];
     for (const { frame, plain, number } of kept) {
-      if (plain !== undefined) packets.push({ ...plain, number });
+      if (plain !== undefined && number > after) packets.push({ ...plain, number });
       if (frame === undefined) continue;
       const { chunk } = frame;
       const before = chunk === undefined ? [] : pieces.get(keyOf(frame)) ?? [];
       if (before.length !== (chunk?.index ?? 0)) return undefined;
+      let next = number;
       for (const decode of decodeMessages(before.join("") + frame.body)) {
-        packets.push({ ...decode(), trusted: true, number });
+        // Of the first frame the client may have received some.
+        if (next > after) packets.push({ ...decode(), trusted: true, number: next });
+        next++;
       }
+      if (packets.length > MAX_PACKETS) return undefined;
     }
     return packets;
   }

@@ -40,9 +40,10 @@ begin
 end
 $$;
 
--- Numbers in the order of commits. After a crash the last ones could be given again, so it starts anew with the clock
--- then, see _recovery_alive(): microseconds since 1970, of which more pass than numbers are given.
-create sequence if not exists socketio.recovery_number;
+-- Numbers in the order of commits. That of a frame is that of its first message, and those that share it have the numbers
+-- behind that. After a crash the last ones could be given again, so it starts anew with the clock
+-- then, see _recovery_alive(): microseconds since 1970.
+create sequence if not exists socketio.recovery_number increment by 128;
 
 -- Has a row as long as nothing has crashed, whatever the other tables survive.
 create unlogged table if not exists socketio.recovery_alive (since timestamptz not null);
@@ -120,7 +121,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform setval('socketio.recovery_number', greatest(
-    nextval('socketio.recovery_number') + 1000000, (extract(epoch from clock_timestamp()) * 1000000)::bigint));
+    nextval('socketio.recovery_number') + 128000000, (extract(epoch from clock_timestamp()) * 1000000)::bigint));
   insert into socketio.recovery_alive values (clock_timestamp());
 end
 $$;
@@ -321,19 +322,20 @@ begin
   select last_value into last from socketio.recovery_number;
   if kept.left_at < clock_timestamp() - max_ms * interval '1 millisecond'
     -- Of the future, or of before a crash.
-    or first is null or after > last
+    or first is null or after >= last + 128
     -- What was sent before that was received, or the connection would have been given up: nothing is missing then.
     or after < first and complete_since > kept.left_at - margin_ms * interval '1 millisecond'
     or max_packets < (select count(*) from (
       select from socketio.recovery_packets packets
-        where packets.key = any (kept.keys) and packets.number > after limit max_packets + 1) few)
+        where packets.key = any (kept.keys) and packets.number > after - 128 limit max_packets + 1) few)
   then
     return query select null::bigint, null::text, null::text;
     return;
   end if;
   return query select last, null::text, kept.session;
   return query select packets.number, packets.channel, packets.frame from socketio.recovery_packets packets
-    where packets.key = any (kept.keys) and packets.number > after and packets.number <= last
+    -- With the frame that the last packet was in: there may be more in it.
+    where packets.key = any (kept.keys) and packets.number > after - 128 and packets.number <= last
     order by packets.number;
 end
 $$;

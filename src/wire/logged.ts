@@ -1,7 +1,12 @@
 /**
  * What the log of connection state recovery puts before a frame: its number, `@1764130000000001;frame`. Numbers are in
  * the order in which PostgreSQL committed, over all processes. The database gives them, so they are outside of the seal.
+ *
+ * The number of a frame is that of its first message; those that share it have the numbers behind that.
  */
+
+/** How many messages share a frame at most, where each has a number: the numbers of frames are so far apart. */
+export const FRAME_NUMBERS = 128;
 
 /** The most bytes that are put before a frame. */
 export const MAX_NUMBER_BYTES = 18;

@@ -77,7 +77,7 @@ export interface Message {
    * who receives a frame judges by the frame.
    */
   trusted?: boolean;
-  /** Its number in the log of connection state recovery, where it is in it; that of the frame, too. */
+  /** Its number in the log of connection state recovery, where it is in it. */
   number?: number;
 }
 

@@ -396,7 +396,7 @@ test("who has missed more than can be told gets a fresh session", async (t) => {
   for (let i = 0; i < 10_001; i++) cluster.io(0).emit("number", i);
   await until("all is sent", () => {
     const { queued, published } = cluster.nodes[0]!.adapter.stats();
-    return queued.messages === 0 && published.frames > 10_001;
+    return queued.messages === 0 && published.messages > 10_001;
   }, 25_000);
   await wanderer.comeTo(cluster.port(1));
   assert.ok(!wanderer.client.recovered);

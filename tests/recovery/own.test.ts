@@ -87,6 +87,7 @@ test("who is disconnected by the application gets first what was emitted to it",
     (socket) => cluster.io(0).in(socket.id).disconnectSockets(),
     () => cluster.io(0).disconnectSockets(true),
   ];
+  cluster.io(1).on("are you there", (answer: () => void) => answer());
   for (const [way, disconnect] of ways.entries()) {
     for (const isBack of [false, true]) {
       const wanderer = await cluster.client(isBack ? 1 : 0);
@@ -102,6 +103,8 @@ test("who is disconnected by the application gets first what was emitted to it",
       disconnect(socket);
       await gone;
       assert.deepEqual(wanderer.received, [["to all", way], ["bye", way, "text"]]);
+      // What disconnects all must not reach the next client there.
+      await cluster.io(0).serverSideEmitWithAck("are you there");
     }
   }
 });

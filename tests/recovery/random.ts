@@ -5,6 +5,8 @@
 import assert from "node:assert/strict";
 import type { BroadcastOperator, Socket } from "socket.io";
 import type { Sql } from "postgres";
+import { decodeFrame } from "../../src/wire/frame.ts";
+import { decodeMessages } from "../../src/wire/message.ts";
 import { createRecoveryCluster, forgetUnheard, type RecoveryCluster } from "../support/recovery.ts";
 import type { Random } from "../support/random.ts";
 import { Relay } from "../support/relay.ts";
@@ -175,6 +177,7 @@ class Run {
           wanderer.relay.tear();
           return !wanderer.client.connected && !wanderer.isOpen;
         });
+        await forgetUnheard(wanderer.client);
         wanderer.relay.target = this.cluster.port(random.below(SERVERS));
       }
       const { received, returns } = wanderer.parts.at(-1)!;
@@ -199,16 +202,18 @@ class Run {
   /** Reads on in the log, before it is emptied. */
   async readLog(): Promise<void> {
     const uids = this.cluster.nodes.map(({ adapter }) => adapter.stats().uid);
-    const rows = await this.#sql<{ number: string; origin: string }[]>`
-      select number, origin from socketio.recovery_packets
+    const rows = await this.#sql<{ number: string; origin: string; frame: string }[]>`
+      select number, origin, frame from socketio.recovery_packets
       where number > ${this.#read} and key like ${`${this.cluster.prefix}:%`} order by number`;
-    for (const { number, origin } of rows) {
+    for (const { number, origin, frame } of rows) {
       this.#read = Number(number);
       const server = uids.indexOf(origin.split(":")[0]!);
-      // What a server emits is logged in the order in which it is emitted.
-      const emitted = this.#emittedBy(server, this.#logged[server]!++);
-      assert.ok(emitted !== undefined, `the log has a packet ${origin} that was not emitted`);
-      this.#numbers.set(emitted.id, this.#read);
+      for (let i = 0; i < messagesIn(frame); i++) {
+        // What a server emits is logged in the order in which it is emitted.
+        const emitted = this.#emittedBy(server, this.#logged[server]!++);
+        assert.ok(emitted !== undefined, `the log has a packet ${origin} that was not emitted`);
+        this.#numbers.set(emitted.id, this.#read + i);
+      }
     }
   }
 
@@ -407,6 +412,12 @@ function compare(
         JSON.stringify(returns.filter(({ received }) => Math.abs(received - place) < 1_000))
       }`,
   );
+}
+
+/** How many messages a frame of the log ends. */
+function messagesIn(payload: string): number {
+  const { chunk, body } = decodeFrame(payload);
+  return chunk === undefined ? [...decodeMessages(body)].length : 1;
 }
 
 function pause(ms: number): Promise<void> {

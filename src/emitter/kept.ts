@@ -4,7 +4,7 @@
  */
 import { piecesKey } from "../bus/packer.ts";
 import { namespaceChannel, roomChannel } from "../wire/channel.ts";
-import type { Outgoing, PackedFrame } from "../wire/frame.ts";
+import type { PackedFrame } from "../wire/frame.ts";
 import type { KeptNotification } from "./transport.ts";
 import type { Statement } from "./statement.ts";
 

@@ -391,13 +391,10 @@ test("a frame in the log that cannot be read gives a fresh session, and is told 
 
 test("who has missed more than can be told gets a fresh session", async (t) => {
   const cluster = await createRecoveryCluster(t, { size: 2 });
-  const wanderer = await cluster.client(0);
+  const [wanderer, watcher] = [await cluster.client(0), await cluster.client(1)];
   await leave(cluster, 0, wanderer);
   for (let i = 0; i < 10_001; i++) cluster.io(0).emit("number", i);
-  await until("all is sent", () => {
-    const { queued, published } = cluster.nodes[0]!.adapter.stats();
-    return queued.messages === 0 && published.messages > 10_001;
-  }, 25_000);
+  await watcher.has("number", 10_001, 25_000);
   await wanderer.comeTo(cluster.port(1));
   assert.ok(!wanderer.client.recovered);
   assert.deepEqual(cluster.expired, [{ nsp: "/" }]);

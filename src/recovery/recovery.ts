@@ -77,7 +77,7 @@ const MAX_WAITING = 10_000;
 const STATEMENT_LENGTH = 1_000_000;
 
 /** The most characters of a session, for the same reason. */
-const MAX_SESSION_LENGTH = 1_000_000;
+const MAX_SESSION_LENGTH = 10_000_000;
 
 /** Milliseconds that what was sent is kept for longer than anybody may need it. */
 const MARGIN_MS = 10_000;

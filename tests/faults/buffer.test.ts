@@ -105,8 +105,9 @@ test(
     assert.deepEqual(normal, [...new Set(normal)].sort((a, b) => a - b));
     assert.equal(normal.at(-1), emitted - 1);
     // The bound, what came in the second of patience before it holds, the statement under way, what is remembered.
-    // With recovery the clients of this server wait for it, too: once more what waits and what is under way.
-    const own = HAS_RECOVERY ? 6 : 0;
+    // With recovery the clients of this server wait for it, too: for what waits, what is under way, and what was dropped
+    // in the two seconds that this takes on its line, as it has its place behind that.
+    const own = HAS_RECOVERY ? 14 : 0;
     assert.ok(most < maxBuffer / 1e6 + 20 + own, `${most} MB`);
   },
   LONG,

@@ -11,7 +11,7 @@ import {
   type Message,
 } from "../wire/message.ts";
 import { decodePlain } from "../wire/plain.ts";
-import { splitNumber } from "../wire/logged.ts";
+import { numberMessages, splitNumber } from "../wire/logged.ts";
 import { PgAdapterError } from "../errors.ts";
 import { CommitOrder } from "../recovery/commit_order.ts";
 import type { Sealer } from "../runtime/sealer.ts";
@@ -246,9 +246,7 @@ export class Inbox {
     try {
       const records = assemblies.take(frame);
       if (records === undefined) return;
-      let place = 0;
-      for (const decode of decodeMessages(records)) {
-        const number = frame.number === undefined ? undefined : frame.number + place++;
+      const deliver = (decode: () => Message, number?: number) =>
         this.#deliver(uid, () => {
           const message = decode();
           // Who knows the secret is one of us.
@@ -256,6 +254,12 @@ export class Inbox {
           if (number !== undefined) message.number = number;
           return message;
         });
+      if (frame.number === undefined) {
+        for (const decode of decodeMessages(records)) deliver(decode);
+        return;
+      }
+      for (const { number, decode } of numberMessages(records, frame.number)) {
+        deliver(decode, number);
       }
     } catch (fault) {
       this.#complaints.malformed(fault, `sender ${uid}`);

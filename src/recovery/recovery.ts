@@ -7,7 +7,8 @@ import type { Rows, Session as Connection } from "../bus/session.ts";
 import { messageOf, PgAdapterError } from "../errors.ts";
 import type { Sealer } from "../runtime/sealer.ts";
 import { decodeFrame, type Frame } from "../wire/frame.ts";
-import { decodeMessages, type Message } from "../wire/message.ts";
+import { numberMessages } from "../wire/logged.ts";
+import { MalformedMessage, type Message } from "../wire/message.ts";
 import { decodePlain } from "../wire/plain.ts";
 import { beginLog } from "./schema.ts";
 import { decodeSession, encodeSession, type Session } from "./session.ts";
@@ -45,6 +46,13 @@ export interface RecoveryStats {
 export interface Restored {
   readonly session: Session;
   readonly packets: readonly Message[];
+}
+
+/** A row of the log. */
+interface Row {
+  readonly number: number;
+  readonly plain?: Message;
+  readonly frame?: Frame;
 }
 
 interface Kept {
@@ -311,30 +319,41 @@ export class Recovery {
 
   /** The packets of these rows; nothing when pieces of them are not there any more, or too many. */
   async #packets(rows: Rows, after: number, end: number): Promise<Message[] | undefined> {
-    const kept = rows.map((row): { number: number; plain?: Message; frame?: Frame } => {
-      const payload = this.#open(row);
-      const number = Number(row["number"]);
-      // A plain message, as SQL sends it: it names its namespace unless that is the main one.
-      if (payload.startsWith("{")) return { number, plain: decodePlain(payload, { nsp: "/" }) };
-      return { number, frame: decodeFrame(payload) };
-    });
+    const kept: Row[] = [];
+    let count = 0;
+    for (const row of rows) {
+      const each = this.#read(row);
+      // What did not fit into a frame is one message; of one that has several the client may have received some.
+      if (each.number <= after && each.frame?.chunk !== undefined) continue;
+      if (each.number <= after && each.plain !== undefined) continue;
+      count += countOf(each, after);
+      // Before more is read, or asked for.
+      if (count > MAX_PACKETS) return undefined;
+      kept.push(each);
+    }
     const pieces = await this.#pieces(kept.flatMap(({ frame }) => frame ?? []), end);
     const packets: Message[] = [];
     for (const { frame, plain, number } of kept) {
-      if (plain !== undefined && number > after) packets.push({ ...plain, number });
+      if (plain !== undefined) packets.push({ ...plain, number });
       if (frame === undefined) continue;
       const { chunk } = frame;
       const before = chunk === undefined ? [] : pieces.get(keyOf(frame)) ?? [];
       if (before.length !== (chunk?.index ?? 0)) return undefined;
-      let next = number;
-      for (const decode of decodeMessages(before.join("") + frame.body)) {
-        // Of the first frame the client may have received some.
-        if (next > after) packets.push({ ...decode(), trusted: true, number: next });
-        next++;
+      for (const each of readable(before.join("") + frame.body, number)) {
+        if (each.number > after) {
+          packets.push({ ...each.message, trusted: true, number: each.number });
+        }
       }
-      if (packets.length > MAX_PACKETS) return undefined;
     }
     return packets;
+  }
+
+  #read(row: Rows[number]): Row {
+    const payload = this.#open(row);
+    const number = Number(row["number"]);
+    // A plain message, as SQL sends it: it names its namespace unless that is the main one.
+    if (payload.startsWith("{")) return { number, plain: decodePlain(payload, { nsp: "/" }) };
+    return { number, frame: decodeFrame(payload) };
   }
 
   /** What was sent before the last frames of large packets. */
@@ -358,6 +377,39 @@ export class Recovery {
   #open(row: Rows[number]): string {
     const frame = String(row["frame"]);
     return this.#sealer?.openKept(String(row["channel"]), frame) ?? frame;
+  }
+}
+
+/** How many messages of a row come after a number, at most. */
+function countOf({ number, frame }: Row, after: number): number {
+  if (frame === undefined || frame.chunk !== undefined) return 1;
+  let count = 0;
+  try {
+    for (const each of numberMessages(frame.body, number)) if (each.number > after) count++;
+  } catch (fault) {
+    if (!(fault instanceof MalformedMessage)) throw fault;
+  }
+  return count;
+}
+
+/** What can be read of a frame: those who have stayed got no more of it either. */
+function* readable(
+  records: string,
+  first: number,
+): Generator<{ number: number; message: Message }, void, undefined> {
+  try {
+    for (const { number, decode } of numberMessages(records, first)) {
+      let message: Message;
+      try {
+        message = decode();
+      } catch (fault) {
+        if (fault instanceof MalformedMessage) continue;
+        throw fault;
+      }
+      yield { number, message };
+    }
+  } catch (fault) {
+    if (!(fault instanceof MalformedMessage)) throw fault;
   }
 }
 

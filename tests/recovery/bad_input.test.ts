@@ -1,6 +1,7 @@
 /** What clients may say of a session, what applications may put into one, and a database that goes away. */
 import assert from "node:assert/strict";
 import { pgAdapter } from "../../mod.ts";
+import { frame, record as item } from "../hostile/stranger.ts";
 import { createNode, type Node } from "../support/cluster.ts";
 import { FaultProxy } from "../support/fault_proxy.ts";
 import { createRecoveryCluster, type RecoveryCluster, type Wanderer } from "../support/recovery.ts";
@@ -387,6 +388,61 @@ test("a frame in the log that cannot be read gives a fresh session, and is told 
     wanderer.client.disconnect();
     await sql`delete from socketio.recovery_packets where origin = ${`x:${frame}`}`;
   }
+});
+
+test("of a frame that is not all readable clients that come back get what those got who stayed", async (t) => {
+  const cluster = await createRecoveryCluster(t, { size: 2 });
+  const sql = connectSql(t, cluster.uri);
+  const good = (n: number) => item({ t: 3, n: "/" }, `2["n",${n}]`);
+  const bad = item({ t: 99, n: "/" }, "2[]");
+  const frames: Record<string, { body: string; count: number }> = {
+    "a record that cannot be read": { body: good(0) + bad + good(1) + good(2), count: 3 },
+    "an end that is cut short": {
+      body: good(0) + good(1) + good(2) + good(3).slice(0, -1),
+      count: 3,
+    },
+    "more than have numbers": {
+      body: Array.from({ length: 200 }, (_, n) => good(n)).join(""),
+      count: 128,
+    },
+  };
+  for (const [what, { body, count }] of Object.entries(frames)) {
+    const [wanderer, stayer] = [await cluster.client(0), await cluster.client(1)];
+    await leave(cluster, 0, wanderer);
+    const channel = `${cluster.prefix}:/`;
+    await sql`select socketio.recovery_notify(${channel}, ${
+      frame(body)
+    }, ${channel}, ${what}, null)`;
+    await stayer.has("n", count);
+    cluster.io(1).emit("end");
+    await stayer.has("end");
+    await wanderer.comeTo(cluster.port(1));
+    assert.ok(wanderer.client.recovered, what);
+    await wanderer.has("end");
+    assert.deepEqual(wanderer.received, stayer.received, what);
+    assert.equal(stayer.of("n").length, count, what);
+    // And who has got all of that has missed nothing.
+    await leave(cluster, 1, stayer);
+    await stayer.comeTo(cluster.port(0));
+    assert.ok(stayer.client.recovered, what);
+    for (const code of codes(cluster)) assert.equal(code, "MALFORMED_MESSAGE", what);
+    for (const each of [wanderer, stayer]) each.client.disconnect();
+  }
+});
+
+test("who has received a large packet needs nothing of it", async (t) => {
+  const cluster = await createRecoveryCluster(t, { size: 2 });
+  const sql = connectSql(t, cluster.uri);
+  const wanderer = await cluster.client(0);
+  cluster.io(1).emit("large", "x".repeat(50_000));
+  await wanderer.has("large");
+  const pieces = await sql`delete from socketio.recovery_packets
+    where key not like ${`${cluster.prefix}:%`} returning key`;
+  assert.ok(pieces.length > 3);
+  await leave(cluster, 0, wanderer);
+  await wanderer.comeTo(cluster.port(1));
+  assert.ok(wanderer.client.recovered);
+  assert.equal(wanderer.of("large").length, 1);
 });
 
 test("who has missed more than can be told gets a fresh session", async (t) => {

@@ -147,19 +147,23 @@ export class Session {
    * Runs a statement; without parameters several may stand in one text. One that is refused since it was prepared runs
    * again unprepared, in its place as long as it is the only one that runs: nothing was done of it.
    *
+   * @param ms How long it may take here, beside what the server allows each statement.
    * @throws PgAdapterError `CONNECTION_LOST` as soon as the connection is lost or the statement takes too long; otherwise
    * what PostgreSQL refused the statement with.
    */
-  async query(text: string, parameters?: (string | null)[]): Promise<Rows> {
-    const { statement } = this.#limits;
+  async query(
+    text: string,
+    parameters?: (string | null)[],
+    ms: number = this.#limits.statement,
+  ): Promise<Rows> {
     const wasPrepared = parameters !== undefined && this.#prepares;
     try {
-      return await this.#run(text, parameters, statement);
+      return await this.#run(text, parameters, ms);
     } catch (fault) {
       if (!wasPrepared || !isOfPreparing(fault)) throw fault;
       this.#prepares = false;
       if (this.#over !== undefined) throw fault;
-      return await this.#run(text, parameters, statement);
+      return await this.#run(text, parameters, ms);
     }
   }
 

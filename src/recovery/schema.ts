@@ -14,6 +14,9 @@ export const RECOVERY_VERSION = 1;
  */
 const LOCKED = ["55P03", "40P01"];
 
+/** How long making the tables may take, in milliseconds: a busy server needs a while for them, once. */
+const INSTALL_MS = 30_000;
+
 /** How often a lock is waited for. */
 const MAX_ATTEMPTS = 10;
 
@@ -106,7 +109,9 @@ async function begin(
 ): Promise<number> {
   const found = await installed(connection);
   if (found.version < RECOVERY_VERSION || isDurable && !found.isDurable) {
-    await installRecovery(connection, isDurable);
+    // The limit of a statement is meant for each of the many.
+    const runner: Runner = { query: (text) => connection.query(text, undefined, INSTALL_MS) };
+    await installRecovery(runner, isDurable);
   }
   const [row] = await connection.query("select socketio.recovery_begin($1) as last", [
     String(retentionMs),

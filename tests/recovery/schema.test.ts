@@ -63,6 +63,20 @@ test("a server waits for whoever makes the tables, also for longer than for othe
   assert.ok(await recovers(cluster));
 });
 
+test("a database that is slow in making the tables has longer for them than for a statement", async (t) => {
+  const { uri } = await createDatabase(t, await databaseUri());
+  await connectSql(t, uri).unsafe(`
+    create function slow() returns event_trigger language plpgsql as
+      $$ begin perform pg_sleep(0.05); end $$;
+    create event trigger slow on ddl_command_start execute function slow()`);
+  const cluster = new RecoveryCluster(t, uri, { adapter: { statementTimeout: 700 } });
+  const start = performance.now();
+  await cluster.start();
+  assert.ok(performance.now() - start > 700);
+  await cluster.start();
+  assert.ok(await recovers(cluster));
+});
+
 test("the SQL can be run again at any time, also while servers talk", async (t) => {
   const cluster = await createRecoveryCluster(t, { size: 2 });
   const sql = connectSql(t, cluster.uri);

@@ -42,8 +42,12 @@ for (const [mode, adapter] of Object.entries(MODES)) {
       const uid = cluster.adapter(0).stats().uid;
       for (let n = 0; n < 20; n++) cluster.io(0).emit("genuine", n);
       await cluster.settled();
-      await until("it was overheard", () => heard.some((each) => each.channel === channel));
-      const genuine = heard.filter(({ payload }) => payload.startsWith(uid, 2));
+      const isGenuine = ({ payload }: { payload: string }) => payload.startsWith(uid, 2);
+      await until(
+        "it was overheard",
+        () => heard.some((each) => each.channel === channel && isGenuine(each)),
+      );
+      const genuine = heard.filter(isGenuine);
       const { payload } = genuine.find((each) => each.channel === channel)!;
       const bad = item({ t: 3, n: "/" }, '2["bad"]');
       const named = frame(bad, { uid, sequence: 1_000_000, previous: 999_999 });

@@ -17,15 +17,19 @@ test(
       adapter: (server) => server === 0 ? { listen: listen.uri, publish: publish.uri } : {},
     });
     const { adapter } = cluster.servers[0]!;
-    await listen.refuse();
-    listen.cut("rst");
-    // The publisher may be back before the loss of the listener is felt.
-    await until("its listener is lost", () => adapter.stats().phase === "disconnected");
-    publish.cut("rst");
+    const proxies = [listen, publish];
+    const before = proxies.map(({ accepted }) => accepted);
+    for (const proxy of proxies) {
+      proxy.turnAway();
+      proxy.cut("rst");
+    }
+    // Who tries again has felt its loss.
+    await until("both are lost", () => proxies.every(({ accepted }, i) => accepted > before[i]!));
     for (let n = 0; n < 50; n++) {
       cluster.io(0).emit("n", n);
       cluster.io(1).emit("m", n);
     }
+    await publish.accept();
     const heard = await cluster.inbox(1).count("n", 50);
     assert.equal(adapter.stats().phase, "disconnected");
     assert.deepEqual(heard.flat(), Array.from({ length: 50 }, (_, n) => n));

@@ -23,5 +23,11 @@ export type { AdapterNamespace } from "./src/adapter.ts";
 export { PgAdapterError, type PgAdapterErrorCode } from "./src/errors.ts";
 export type { PgAdapterEvents, PgAdapterListener } from "./src/events.ts";
 export type { PgAdapterOptions } from "./src/options.ts";
-export type { BusPhase, InboxStats, PgAdapterStats, PublisherStats } from "./src/bus/stats.ts";
+export type {
+  BusPhase,
+  InboxStats,
+  PgAdapterStats,
+  PublisherStats,
+  RecoveryStats,
+} from "./src/bus/stats.ts";
 export type { PostgresInstance } from "./src/bus/settings.ts";

@@ -1,6 +1,6 @@
 /**
- * Keeps `src/sql_text.ts` in step with the files in `sql/`: `deno run -A scripts/sql_text.ts` writes it, with `--check`
- * it fails when they differ. Packages and bundles have no files to read.
+ * Keeps `src/sql_text.ts` in step with the files in `sql/`, and the modules in `src/recovery/` with those in
+ * `sql/recovery/`: `deno run -A scripts/sql_text.ts` writes them, with `--check` it fails when they differ. Packages and bundles have no files to read.
  *
  * @module
  */
@@ -9,39 +9,54 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { root } from "./manifest.ts";
 
-/** The module that is made. */
-const MODULE = "src/sql_text.ts";
-
-/** The files of SQL in the order in which they are run. */
-export function sqlFiles(): string[] {
-  return readdirSync(`${root}/sql`).filter((file) => file.endsWith(".sql")).sort();
+/** A module that is made. */
+interface Module {
+  readonly path: string;
+  /** What it exports. */
+  readonly name: string;
+  /** Where its files are. */
+  readonly folder: string;
 }
 
-/** The module as it should be. */
-export function sqlModule(): string {
-  const text = sqlFiles().map((file) => readFileSync(`${root}/sql/${file}`, "utf8")).join("\n");
+const MODULES: readonly Module[] = [
+  { path: "src/sql_text.ts", name: "SQL_TEXT", folder: "sql" },
+  { path: "src/recovery/schema_text.ts", name: "RECOVERY_SQL_TEXT", folder: "sql/recovery" },
+  {
+    path: "src/recovery/durable_text.ts",
+    name: "DURABLE_SQL_TEXT",
+    folder: "sql/recovery/durable",
+  },
+];
+
+/** A module as it should be: files in the order in which they are run. */
+function sqlModule({ name, folder }: Module): string {
+  const files = readdirSync(`${root}/${folder}`).filter((file) => file.endsWith(".sql")).sort();
+  const text = files.map((file) => readFileSync(`${root}/${folder}/${file}`, "utf8")).join("\n");
   // The first two would end the literal, and Flyway takes the second for a placeholder of its own. Bun escapes in
   // String.raw what is not ASCII, and whoever pipes the text somewhere need not think about its encoding.
   if (/`|\$\{|[^\n -~]/.test(text)) {
     throw new Error(
-      "Cannot make a module of sql/ as a file has a backtick, ${ or more than ASCII in it",
+      `Cannot make a module of ${folder}/ as a file has a backtick, \${ or more than ASCII in it`,
     );
   }
   return [
-    "/** What `sql/` holds. Made by scripts/sql_text.ts: change the files there, and run it. */",
-    `export const SQL_TEXT: string = String.raw\`\n${text}\`;\n`,
+    `/** What \`${folder}/\` holds. Made by scripts/sql_text.ts: change the files there, and run it. */`,
+    `export const ${name}: string = String.raw\`\n${text}\`;\n`,
   ].join("\n");
 }
 
-/** Whether the module that is there differs. */
+/** Whether a module that is there differs. */
 export function isSqlModuleStale(): boolean {
-  return readFileSync(`${root}/${MODULE}`, "utf8") !== sqlModule();
+  return MODULES.some((module) =>
+    readFileSync(`${root}/${module.path}`, "utf8") !== sqlModule(module)
+  );
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  if (!process.argv.includes("--check")) writeFileSync(`${root}/${MODULE}`, sqlModule());
-  else if (isSqlModuleStale()) {
-    console.error(`${MODULE} differs from sql/: run scripts/sql_text.ts`);
+  if (!process.argv.includes("--check")) {
+    for (const module of MODULES) writeFileSync(`${root}/${module.path}`, sqlModule(module));
+  } else if (isSqlModuleStale()) {
+    console.error("A module differs from sql/: run scripts/sql_text.ts");
     process.exitCode = 1;
   }
 }

@@ -112,8 +112,9 @@ async function runSuite(suite: Suite, found: Runtimes, uri: string): Promise<voi
 
 /** What is set on this machine for other programs must not reach the tests. */
 function testEnvironment(uri: string): NodeJS.ProcessEnv {
+  // Libraries of the server under test are not those of servers that tests start.
   const foreign =
-    /^(PG[A-Z]+|NODE_OPTIONS|NODE_TEST_CONTEXT|NODE_ENV|FORCE_COLOR|DEBUG|BUN_OPTIONS)$/;
+    /^(PG[A-Z]+|LD_LIBRARY_PATH|NODE_OPTIONS|NODE_TEST_CONTEXT|NODE_ENV|FORCE_COLOR|DEBUG|BUN_OPTIONS)$/;
   return {
     ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name))),
     DATABASE_URL: uri,

@@ -80,7 +80,8 @@ begin
 end
 $$;
 
--- Sends a message: as JSON that people can read where it fits into a payload, else as a record in chunks.
+-- Sends a message: as JSON that people can read where it fits into a payload, else as a record in chunks. What is kept for
+-- clients that are away is sent when the transaction commits, and so is what comes after it.
 create or replace function socketio._send(
   type integer,
   verb text,
@@ -103,7 +104,11 @@ declare
   inner_pad bytea;
   outer_pad bytea;
   is_encrypted boolean;
+  is_kept boolean := false;
+  is_deferred boolean := coalesce(current_setting('socketio._deferred', true), '') = 'on';
+  key text;
   payload text;
+  payloads text[] := '{}';
   number bigint;
   body text := '';
   bytes bytea;
@@ -118,19 +123,45 @@ begin
         message = 'Cannot emit with these flags as they are no JSON object: current value is ' || coalesce(flags::text, 'null'),
         hint = 'For example: {"volatile": true}.';
     end if;
-    if flags - array['volatile', 'compress'] <> '{}' or exists (
+    if flags - array['volatile', 'compress', 'recovery'] <> '{}' or exists (
       select from jsonb_each(flags) as flag where jsonb_typeof(flag.value) <> 'boolean'
     ) then
       raise exception using errcode = 'invalid_parameter_value',
         message = 'Cannot emit with these flags as one is unknown or no boolean: current value is ' || flags::text,
-        hint = 'The flags are "volatile" and "compress".';
+        hint = 'The flags are "volatile", "compress" and "recovery".';
     end if;
+  end if;
+  if type = 3 then
+    is_kept := coalesce(
+        (flags ->> 'recovery')::boolean,
+        lower(current_setting('socketio.recovery', true)) in ('on', 'true', 'yes', '1'),
+        false
+      ) and not coalesce((flags ->> 'volatile')::boolean, false);
+    flags := flags - 'recovery';
   end if;
   if is_sealed then
     select secret.key_id, secret.inner_pad, secret.outer_pad, secret.encrypt
       into key_id, inner_pad, outer_pad, is_encrypted from socketio.secret;
     is_sealed := key_id is not null;
     if is_sealed then max_bytes := 7916; end if;
+  end if;
+
+  if is_kept then
+    if to_regprocedure('socketio.recovery_send(json)') is null then
+      raise exception using errcode = 'object_not_in_prerequisite_state',
+        message = 'Cannot keep an event for clients that are away as this database has no log of connection state recovery',
+        hint = 'Run "socketio-pg install-sql --recovery", or emit with the flag "recovery" as false.';
+    end if;
+    is_deferred := true;
+    perform set_config('socketio._deferred', 'on', true);
+    -- Room for the number that the log puts before it.
+    max_bytes := max_bytes - 18;
+    key := channel;
+    if rooms <> '{}' then
+      key := (
+        select case when min(room) = max(room) then socketio.channel(nsp, min(room)) else channel end
+        from unnest(rooms) as room);
+    end if;
   end if;
 
   if octet_length(content) <= max_bytes then
@@ -149,7 +180,12 @@ begin
     payload := payload || '}';
     if octet_length(payload) <= max_bytes then
       if is_sealed then payload := socketio._seal(channel, payload, key_id, inner_pad, outer_pad); end if;
-      perform pg_notify(channel, payload);
+      if is_deferred then
+        perform socketio.recovery_send(json_build_array(
+          json_build_object('channel', channel, 'payload', payload, 'key', key, 'origin', '')));
+      else
+        perform pg_notify(channel, payload);
+      end if;
       return;
     end if;
   end if;
@@ -197,7 +233,21 @@ begin
     payload := '1c' || uid || i || ',,' || i - 1 || '/' || count || ';'
       || convert_from(substr(bytes, ends[i] + 1, ends[i + 1] - ends[i]), 'UTF8');
     if is_sealed then payload := socketio._seal(channel, payload, key_id, inner_pad, outer_pad); end if;
-    perform pg_notify(channel, payload);
+    if is_deferred then
+      payloads := payloads || payload;
+    else
+      perform pg_notify(channel, payload);
+    end if;
   end loop;
+  if is_deferred then
+    -- All but the last are kept beside it.
+    perform socketio.recovery_send((
+      select json_agg(json_build_object(
+        'channel', channel,
+        'payload', piece,
+        'key', case when n = count or not is_kept then key else uid || ':1' end,
+        'origin', uid || ':' || n) order by n)
+      from unnest(payloads) with ordinality as pieces (piece, n)));
+  end if;
 end
 $$;

@@ -10,7 +10,8 @@ import {
   type ClusterResponse,
   type Room,
 } from "socket.io-adapter";
-import type { Bus, Route } from "./bus/bus.ts";
+import type { Bus, Route, Waiting } from "./bus/bus.ts";
+import type { Logging } from "./bus/publisher.ts";
 import { messageOf, PgAdapterError } from "./errors.ts";
 import {
   EVENT,
@@ -49,13 +50,23 @@ export interface AdapterNamespace {
   readonly name: string;
 }
 
+/** The private slice of a socket. */
+export interface InnerSocket {
+  readonly id: string;
+  readonly acks: Map<number, unknown>;
+  readonly recovered: boolean;
+  disconnect(close?: boolean): unknown;
+}
+
 /** The private slice of the namespace. */
-interface InnerNamespace extends AdapterNamespace {
+export interface InnerNamespace extends AdapterNamespace {
   readonly server: {
     readonly encoder: ConstructorParameters<typeof PacketEncoder>[1];
     readonly _parser: Parser;
   };
-  readonly sockets: ReadonlyMap<string, { readonly acks: Map<number, unknown> }>;
+  readonly sockets: ReadonlyMap<string, InnerSocket>;
+  /** Sockets that are being connected. */
+  readonly _preConnectSockets?: ReadonlyMap<string, InnerSocket>;
   listenerCount(event: string): number;
   _onServerSideEmit(args: unknown[]): void;
 }
@@ -68,10 +79,13 @@ export class NamespaceAdapter extends ClusterAdapter {
   readonly prefix: string;
   /** The channel of this namespace. */
   readonly channel: string;
-  readonly #bus: Bus;
+  protected readonly bus: Bus;
   readonly #nsp: InnerNamespace;
-  readonly #encoder: PacketEncoder;
-  readonly #route: Route = { receive: (uid, message) => this.#receive(uid, message) };
+  protected readonly codec: PacketEncoder;
+  readonly #route: Route = {
+    receive: (uid, message) => this.#receive(uid, message),
+    waiting: () => this.waiting(),
+  };
   #attached: Promise<void> | undefined;
   /** How many broadcasts of strangers wait for acknowledgements. */
   #asking = 0;
@@ -85,15 +99,15 @@ export class NamespaceAdapter extends ClusterAdapter {
   constructor(nsp: AdapterNamespace, bus: Bus) {
     super(nsp);
     this.#nsp = nsp as InnerNamespace;
-    this.#bus = bus;
+    this.bus = bus;
     this.uid = bus.uid;
     this.prefix = bus.options.prefix;
     this.channel = namespaceChannel(this.prefix, nsp.name);
     const { server } = this.#nsp;
-    this.#encoder = new PacketEncoder(server._parser, server.encoder);
+    this.codec = new PacketEncoder(server._parser, server.encoder);
     // `Adapter#broadcast` encodes with its own field; with ours there a packet is encoded once, or not at all.
-    (this as unknown as { encoder: PacketEncoder }).encoder = this.#encoder;
-    bus.membership.parser = this.#encoder.parserId ?? "";
+    (this as unknown as { encoder: PacketEncoder }).encoder = this.codec;
+    bus.membership.parser = this.codec.parserId ?? "";
     if (bus.roomChannels !== undefined) {
       this.on("delete-room", (room: Room) => this.#leaveRoom(room));
     }
@@ -107,7 +121,7 @@ export class NamespaceAdapter extends ClusterAdapter {
    * @returns A promise that settles when LISTEN is acknowledged, and never rejects.
    */
   override init(): Promise<void> {
-    return this.#attached ??= this.#bus.attach(this.#nsp.name, this.#route);
+    return this.#attached ??= this.bus.attach(this.#nsp.name, this.#route);
   }
 
   /**
@@ -117,14 +131,14 @@ export class NamespaceAdapter extends ClusterAdapter {
    */
   override async close(): Promise<void> {
     for (const room of this.rooms.keys()) this.#leaveRoom(room);
-    await this.#bus.detach(this.#nsp.name, this.#route);
+    await this.bus.detach(this.#nsp.name, this.#route);
   }
 
   /** How many servers of the cluster have this namespace, this one included. */
   override async serverCount(): Promise<number> {
     // Socket.IO does not expect it to fail: an acknowledged emit has a time limit of its own.
-    await this.#bus.acquainted()?.catch(() => {});
-    return 1 + this.#bus.membership.having(this.#nsp.name).length;
+    await this.bus.acquainted()?.catch(() => {});
+    return 1 + this.bus.membership.having(this.#nsp.name).length;
   }
 
   /**
@@ -134,11 +148,11 @@ export class NamespaceAdapter extends ClusterAdapter {
    */
   override addAll(id: string, rooms: Set<string>): Promise<void> | void {
     super.addAll(id, rooms);
-    if (this.#bus.roomChannels === undefined) return;
+    if (this.bus.roomChannels === undefined) return;
     const pending: Promise<void>[] = [];
     for (const room of rooms) {
       if (hasFormOfSocketId(String(room))) continue;
-      const listening = this.#bus.joinRoom(this.#roomChannel(room), this.#nsp.name, room);
+      const listening = this.bus.joinRoom(this.roomChannel(room), this.#nsp.name, room);
       if (listening !== undefined) pending.push(listening);
     }
     if (pending.length > 0) return Promise.all(pending).then(() => {});
@@ -150,13 +164,15 @@ export class NamespaceAdapter extends ClusterAdapter {
    * @throws PgAdapterError `NOT_ENCODABLE`, when the data cannot be serialized; nobody gets it then.
    */
   override broadcast(packet: object, opts: BroadcastOptions): Promise<void> {
-    const parts = this.#encodeOnce(Object.assign(packet as Packet, { nsp: this.#nsp.name }));
+    const parts = this.encodeOnce(Object.assign(packet as Packet, { nsp: this.#nsp.name }));
     try {
       // Publishing only queues. It comes first, so that what listeners of the application emit meanwhile comes after it.
-      if (!opts.flags?.local && !isForNobody(opts.rooms)) this.#publishPacket(parts, opts);
+      if (!opts.flags?.local && !isForNobody(opts.rooms)) {
+        this.sendMessage(this.packetMessage(parts, opts), this.#channelOf(opts));
+      }
       Adapter.prototype.broadcast.call(this, packet, opts);
     } finally {
-      this.#encoder.forget();
+      this.codec.forget();
     }
     return Promise.resolve();
   }
@@ -173,28 +189,36 @@ export class NamespaceAdapter extends ClusterAdapter {
     ack: (...args: unknown[]) => void,
   ): void {
     // Each server gives the packet an id of its own, so it travels without one, and is decoded there.
-    const parts = this.#encodeOnce(Object.assign(packet as Packet, { nsp: this.#nsp.name }));
-    this.#encoder.forget();
-    if (!opts.flags?.local) {
-      const timeout = opts.flags?.timeout ?? this.#bus.options.requestsTimeout;
-      const callbacks = { clientCount: clientCountCallback, ack };
-      this.#publish({
-        type: MessageType.BROADCAST,
-        requestId: this.#bus.acknowledgements.open(callbacks, timeout),
-        value: timeoutValue(timeout),
-        ...selection(opts),
-        ...flagged(opts.flags),
-        ...this.#parsed(),
-        parts,
-      });
-    }
+    const parts = this.encodeOnce(Object.assign(packet as Packet, { nsp: this.#nsp.name }));
+    this.codec.forget();
+    if (!opts.flags?.local) this.askOthers(parts, opts, clientCountCallback, ack);
     Adapter.prototype.broadcastWithAck.call(this, packet, opts, clientCountCallback, ack);
+  }
+
+  /** Sends a packet that clients of other servers acknowledge; whether it will be sent. */
+  protected askOthers(
+    parts: Part[],
+    opts: BroadcastOptions,
+    clientCount: (count: number) => void,
+    ack: (...args: unknown[]) => void,
+    logging?: Logging,
+  ): boolean {
+    const timeout = opts.flags?.timeout ?? this.bus.options.requestsTimeout;
+    return this.sendMessage(
+      {
+        ...this.packetMessage(parts, opts),
+        requestId: this.bus.acknowledgements.open({ clientCount, ack }, timeout),
+        value: timeoutValue(timeout),
+      },
+      undefined,
+      logging,
+    );
   }
 
   /** Makes sockets join rooms: those of this server at once. */
   override addSockets(opts: BroadcastOptions, rooms: string[]): Promise<void> {
     this.#publishUnlessLocal(opts, { type: MessageType.SOCKETS_JOIN, value: rooms });
-    for (const room of rooms) this.#bus.roomChannels?.told(this.#roomChannel(room));
+    for (const room of rooms) this.bus.roomChannels?.told(this.roomChannel(room));
     Adapter.prototype.addSockets.call(this, opts, rooms);
     return Promise.resolve();
   }
@@ -220,10 +244,10 @@ export class NamespaceAdapter extends ClusterAdapter {
    */
   // deno-lint-ignore no-explicit-any -- the signature of socket.io-adapter
   override async fetchSockets(opts: BroadcastOptions): Promise<any[]> {
-    if (!opts.flags?.local) await this.#bus.acquainted();
+    if (!opts.flags?.local) await this.bus.acquainted();
     const local: unknown[] = await Adapter.prototype.fetchSockets.call(this, opts);
     if (opts.flags?.local || isForNobody(opts.rooms)) return local;
-    const { membership, requests, options } = this.#bus;
+    const { membership, requests, options } = this.bus;
     const timeout = opts.flags?.timeout ?? options.requestsTimeout;
     return await new Promise((resolve, reject) => {
       const requestId = requests.open(
@@ -237,7 +261,7 @@ export class NamespaceAdapter extends ClusterAdapter {
         },
       );
       if (requestId !== undefined) {
-        this.#publish({ type: MessageType.FETCH_SOCKETS, requestId, ...selection(opts) });
+        this.sendMessage({ type: MessageType.FETCH_SOCKETS, requestId, ...selection(opts) });
       }
     });
   }
@@ -251,14 +275,14 @@ export class NamespaceAdapter extends ClusterAdapter {
   override serverSideEmit(packet: unknown[]): Promise<void> {
     const last = packet.at(-1);
     if (typeof last !== "function") {
-      this.#publish({ type: MessageType.SERVER_SIDE_EMIT, parts: this.#encodeArgs(packet) });
+      this.sendMessage({ type: MessageType.SERVER_SIDE_EMIT, parts: this.#encodeArgs(packet) });
       return Promise.resolve();
     }
     const answer = (error: PgAdapterError | null, answers: unknown[]) => {
       try {
         last(error, answers);
       } catch (cause) {
-        this.#bus.report(
+        this.bus.report(
           new PgAdapterError(
             "HANDLER_FAILED",
             `The acknowledgement of serverSideEmit("${String(packet[0])}") threw: ${
@@ -272,12 +296,12 @@ export class NamespaceAdapter extends ClusterAdapter {
     const parts = this.#encodeArgs(packet.slice(0, -1));
     const tooLarge = this.#tooLarge(parts);
     if (tooLarge !== undefined) {
-      this.#bus.report(tooLarge);
+      this.bus.report(tooLarge);
       answer(tooLarge, []);
       return Promise.resolve();
     }
     const ask = () => {
-      const { membership, requests, options } = this.#bus;
+      const { membership, requests, options } = this.bus;
       const requestId = requests.open(
         `serverSideEmit("${String(packet[0])}")`,
         this.#nsp.name,
@@ -286,10 +310,10 @@ export class NamespaceAdapter extends ClusterAdapter {
         answer,
       );
       if (requestId !== undefined) {
-        this.#publish({ type: MessageType.SERVER_SIDE_EMIT, requestId, parts });
+        this.sendMessage({ type: MessageType.SERVER_SIDE_EMIT, requestId, parts });
       }
     };
-    const acquainted = this.#bus.acquainted();
+    const acquainted = this.bus.acquainted();
     // At once where it can be, so that it keeps its place among events.
     if (acquainted !== undefined) return acquainted.then(ask, (error) => answer(error, []));
     ask();
@@ -301,7 +325,7 @@ export class NamespaceAdapter extends ClusterAdapter {
     switch (message.type) {
       case MessageType.BROADCAST:
         return message.requestId === undefined
-          ? this.#deliver(message)
+          ? this.deliver(message)
           : this.#deliverWithAck(uid, message.requestId, message);
       case MessageType.SOCKETS_JOIN:
         return Adapter.prototype.addSockets.call(
@@ -339,7 +363,7 @@ export class NamespaceAdapter extends ClusterAdapter {
 
   /** The base class sends nothing by itself: all that does is overridden here. A later version of it might. */
   protected override doPublish(message: ClusterMessage): Promise<string> {
-    this.#bus.report(
+    this.bus.report(
       new PgAdapterError(
         "PUBLISH_FAILED",
         `Cannot publish a message of type ${message.type} as this version of socket.io-adapter is not known`,
@@ -368,7 +392,7 @@ export class NamespaceAdapter extends ClusterAdapter {
     if (data.clientCount !== undefined) message.value = data.clientCount;
     else {
       try {
-        const { redactHandshake } = this.#bus.options;
+        const { redactHandshake } = this.bus.options;
         const sockets = data.sockets?.map((socket) => redacted(socket, redactHandshake));
         message.parts = encodeArgs(sockets ?? [data.packet]);
         const tooLarge = this.#tooLarge(message.parts);
@@ -377,54 +401,61 @@ export class NamespaceAdapter extends ClusterAdapter {
         delete message.parts;
         // The other side gets to know, instead of waiting for its time to run out.
         message.value = messageOf(cause);
-        this.#bus.report(
+        this.bus.report(
           cause instanceof PgAdapterError
             ? cause
             : notEncodable("an answer to another server", cause),
         );
       }
     }
-    this.#bus.answer(requesterUid, message);
+    this.bus.answer(requesterUid, message);
   }
 
   #leaveRoom(room: Room): void {
-    if (this.#bus.roomChannels === undefined || hasFormOfSocketId(String(room))) return;
-    this.#bus.leaveRoom(this.#roomChannel(room), this.#nsp.name, room);
+    if (this.bus.roomChannels === undefined || hasFormOfSocketId(String(room))) return;
+    this.bus.leaveRoom(this.roomChannel(room), this.#nsp.name, room);
   }
 
-  #roomChannel(room: Room): string {
+  /** The channel of a room. */
+  protected roomChannel(room: Room): string {
     return roomChannel(this.prefix, this.#nsp.name, String(room));
   }
 
-  #publish(message: Message, channel: string = this.channel): void {
+  /** Sends a message; whether it will be sent: if not, that was told. */
+  protected sendMessage(
+    message: Message,
+    channel: string = this.channel,
+    logging?: Logging,
+  ): boolean {
     const tooLarge = message.parts === undefined ? undefined : this.#tooLarge(message.parts);
-    if (tooLarge !== undefined) return this.#bus.report(tooLarge);
+    if (tooLarge !== undefined) {
+      this.bus.report(tooLarge);
+      return false;
+    }
     message.nsp = this.#nsp.name;
-    this.#bus.publish(channel, message);
+    return this.bus.publish(channel, message, logging);
   }
 
   #publishUnlessLocal(opts: BroadcastOptions, message: Message): void {
     if (!opts.flags?.local && !isForNobody(opts.rooms)) {
-      this.#publish({ ...message, ...selection(opts) });
+      this.sendMessage({ ...message, ...selection(opts) });
     }
   }
 
-  #publishPacket(parts: Part[], opts: BroadcastOptions): void {
-    this.#publish(
-      {
-        type: MessageType.BROADCAST,
-        ...selection(opts),
-        ...flagged(opts.flags),
-        ...this.#parsed(),
-        parts,
-      },
-      this.#channelOf(opts),
-    );
+  /** The message of a broadcast. */
+  protected packetMessage(parts: Part[], opts: BroadcastOptions): Message {
+    return {
+      type: MessageType.BROADCAST,
+      ...selection(opts),
+      ...flagged(opts.flags),
+      ...this.#parsed(),
+      parts,
+    };
   }
 
   /** What is wrong with the size of a packet, if anything is. */
   #tooLarge(parts: readonly Part[]): PgAdapterError | undefined {
-    const { maxPayload } = this.#bus.options;
+    const { maxPayload } = this.bus.options;
     const bytes = byteLength(parts);
     if (bytes <= maxPayload) return undefined;
     return new PgAdapterError(
@@ -435,20 +466,21 @@ export class NamespaceAdapter extends ClusterAdapter {
 
   /** A broadcast to one room travels on the channel of that room, where all servers listen to theirs. */
   #channelOf(opts: BroadcastOptions): string {
-    if (opts.rooms.size !== 1 || this.#bus.roomChannels === undefined) return this.channel;
+    if (opts.rooms.size !== 1 || this.bus.roomChannels === undefined) return this.channel;
     const [room] = opts.rooms as Set<Room>;
     if (hasFormOfSocketId(String(room))) return this.channel;
-    const channel = this.#roomChannel(room!);
-    return this.#bus.usesRoomChannel(channel) ? channel : this.channel;
+    const channel = this.roomChannel(room!);
+    return this.bus.usesRoomChannel(channel) ? channel : this.channel;
   }
 
   #parsed(): { parser?: string } {
-    return this.#encoder.parserId === undefined ? {} : { parser: this.#encoder.parserId };
+    return this.codec.parserId === undefined ? {} : { parser: this.codec.parserId };
   }
 
-  #encodeOnce(packet: Packet): Part[] {
+  /** Encodes a packet for the wire, and for the clients of this server. */
+  protected encodeOnce(packet: Packet): Part[] {
     try {
-      return this.#encoder.encodeOnce(packet);
+      return this.codec.encodeOnce(packet);
     } catch (cause) {
       throw notEncodable(`event "${String(packet.data?.[0])}"`, cause);
     }
@@ -467,28 +499,43 @@ export class NamespaceAdapter extends ClusterAdapter {
    *
    * @throws MalformedMessage when it is no event that clients may get.
    */
-  #decode(message: Message): unknown[] {
+  protected decode(message: Message): unknown[] {
     const { parser, parts = [], trusted = false } = message;
     const nsp = this.#nsp.name;
-    if (parser === this.#encoder.parserId) {
-      this.#encoder.check(nsp, parts, trusted);
-      return this.#encoder.decode(nsp, parts);
+    if (parser === this.codec.parserId) {
+      this.codec.check(nsp, parts, trusted);
+      return this.codec.decode(nsp, parts);
     }
     if (parser !== undefined) {
       throw new MalformedMessage(
         `Cannot decode a packet of namespace "${nsp}" as its sender uses another parser`,
       );
     }
-    return this.#encoder.decodeDefault(nsp, parts, trusted);
+    return this.codec.decodeDefault(nsp, parts, trusted);
   }
 
-  #deliver(message: Message): void {
+  /**
+   * Gives a packet that came to the clients of this server.
+   *
+   * @throws MalformedMessage when it is no event that clients may get.
+   */
+  protected deliver(message: Message): void {
     const { parser, parts = [], trusted = false } = message;
     let packet: Packet;
-    if (parser === this.#encoder.parserId) {
-      this.#encoder.check(this.#nsp.name, parts, trusted);
-      packet = new ForwardedPacket(this.#nsp.name, parts as Part[], this.#encoder);
-    } else packet = { type: EVENT, nsp: this.#nsp.name, data: this.#decode(message) };
+    if (parser === this.codec.parserId) {
+      this.codec.check(this.#nsp.name, parts, trusted);
+      packet = new ForwardedPacket(this.#nsp.name, parts as Part[], this.codec);
+    } else packet = { type: EVENT, nsp: this.#nsp.name, data: this.decode(message) };
+    this.write(packet, message);
+  }
+
+  /** What clients of this server wait for, as it is to come back through PostgreSQL: nothing here. */
+  protected waiting(): readonly Waiting[] {
+    return [];
+  }
+
+  /** Writes a packet that came to the clients that it is for. */
+  protected write(packet: Packet, message: Message): void {
     Adapter.prototype.broadcast.call(this, packet, selected(message));
   }
 
@@ -498,7 +545,7 @@ export class NamespaceAdapter extends ClusterAdapter {
     // The base class gives it an id, under which each socket keeps the callback until its client answers.
     const packet: { type: number; data: unknown[]; id?: number } = {
       type: EVENT,
-      data: this.#decode(message),
+      data: this.decode(message),
     };
     this.onMessage({
       type: message.type as number,
@@ -510,8 +557,13 @@ export class NamespaceAdapter extends ClusterAdapter {
     if (id === undefined) return;
     const asked = message.trusted ? 0 : 1;
     this.#asking += asked;
-    this.#bus.acknowledgements.forgetLater(() => {
-      this.#asking -= asked;
+    this.forgetAnswers(id, timeout, () => this.#asking -= asked);
+  }
+
+  /** After a time limit, sockets forget what they keep for clients that have not answered. */
+  protected forgetAnswers(id: number, timeout: number, forgotten?: () => void): void {
+    this.bus.acknowledgements.forgetLater(() => {
+      forgotten?.();
       for (const socket of this.#nsp.sockets.values()) socket.acks.delete(id);
     }, timeout);
   }

@@ -19,7 +19,7 @@ import { Outbox } from "./emitter/outbox.ts";
 import type { Queryable } from "./emitter/postgres_js.ts";
 import { EdgeSealer } from "./emitter/sealer.ts";
 import { deliveryOf } from "./emitter/target.ts";
-import type { Delivery, Notification, Transport } from "./emitter/transport.ts";
+import type { Delivery, KeptNotification, Notification, Transport } from "./emitter/transport.ts";
 import { PgAdapterError, type PgAdapterErrorCode } from "./errors.ts";
 import { createUid } from "./wire/frame.ts";
 
@@ -32,6 +32,7 @@ export type {
   EmitterOptions,
   EventParams,
   EventsMap,
+  KeptNotification,
   Notification,
   PgAdapterErrorCode,
   Queryable,
@@ -78,12 +79,12 @@ export class Emitter<Events extends object = EventsMap, ServerEvents extends obj
    */
   constructor(target: string | URL | Queryable | Transport, options: EmitterOptions = {}) {
     const resolved = resolveEmitterOptions(options);
-    const { prefix, maxPayload, maxBuffer, secret, encrypt } = resolved;
+    const { prefix, maxPayload, maxBuffer, secret, encrypt, recovery } = resolved;
     const delivery = deliveryOf(target, resolved);
     const uid = createUid();
     const sealer = secret === undefined ? undefined : new EdgeSealer(secret, encrypt, uid);
-    const outbox = new Outbox(delivery, { uid, maxBuffer, sealer });
-    super({ sink: outbox, prefix, maxPayload });
+    const outbox = new Outbox(delivery, { uid, maxBuffer, sealer, recovery });
+    super({ sink: outbox, prefix, maxPayload, recovery });
     this.#outbox = outbox;
     this.#delivery = delivery;
     this.#options = resolved;
@@ -137,11 +138,11 @@ export class Emitter<Events extends object = EventsMap, ServerEvents extends obj
   async #batch<Result>(
     fill: (batch: NamespaceOperator<Events, ServerEvents>) => Result | Promise<Result>,
   ): Promise<Result> {
-    const { prefix, maxPayload, maxBuffer } = this.#options;
+    const { prefix, maxPayload, maxBuffer, recovery } = this.#options;
     const sink = new Collector(maxBuffer);
     let result: Result;
     try {
-      result = await fill(new NamespaceOperator({ sink, prefix, maxPayload }));
+      result = await fill(new NamespaceOperator({ sink, prefix, maxPayload, recovery }));
     } catch (fault) {
       sink.abandon();
       throw fault;

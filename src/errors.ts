@@ -25,6 +25,8 @@
  * | `PARSER_MISMATCH` | another server of the cluster uses another Socket.IO parser |
  * | `REQUEST_TIMEOUT` | not every server answered in time |
  * | `REQUEST_FAILED` | another server could not answer |
+ * | `RECOVERY_UNAVAILABLE` | connection state recovery finds no tables and may not make them |
+ * | `RECOVERY_FAILED` | a session could not be kept or given back: the client gets a new one |
  * | `HANDLER_FAILED` | a function of the application threw: a listener while a message was delivered, `redactHandshake` |
  * | `CLOSED` | the adapter or the emitter was used after `close()`, or what it sends with was over: a batch, a transaction |
  */
@@ -51,6 +53,8 @@ export type PgAdapterErrorCode =
   | "PARSER_MISMATCH"
   | "REQUEST_TIMEOUT"
   | "REQUEST_FAILED"
+  | "RECOVERY_UNAVAILABLE"
+  | "RECOVERY_FAILED"
   | "HANDLER_FAILED"
   | "CLOSED";
 

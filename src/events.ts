@@ -19,6 +19,8 @@ export interface PgAdapterEvents {
    * says; when it is gone itself nobody knows, nor whether there were any.
    */
   gap: [gap: { uid: string; missed: number | undefined }];
+  /** A client came back too late, or with what no session is known for: it got a new one. */
+  "session-expired": [session: { nsp: string }];
   /** Another server joined the cluster. */
   "node-up": [uid: string];
   /** Another server left the cluster, or was not heard of for `heartbeatTimeout`. */

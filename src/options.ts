@@ -136,6 +136,14 @@ export interface PgAdapterOptions {
     | boolean
     | ((handshake: Record<string, unknown>) => Record<string, unknown>)
     | undefined;
+  /**
+   * How what Socket.IO's `connectionStateRecovery` needs is kept, where the server has that option. `durable`: in tables
+   * that survive a crash of the database; without it clients that are away then get new sessions, and tables that are
+   * durable already stay so.
+   *
+   * @default {{ durable: false }}
+   */
+  recovery?: { durable?: boolean | undefined } | undefined;
 }
 
 /** Options that are complete. */
@@ -159,6 +167,7 @@ export interface ResolvedOptions {
   readonly secret: NonNullable<PgAdapterOptions["secret"]> | undefined;
   readonly encrypt: boolean;
   readonly redactHandshake: NonNullable<PgAdapterOptions["redactHandshake"]>;
+  readonly recovery: { readonly durable: boolean };
 }
 
 const DEFAULTS: ResolvedOptions = {
@@ -181,6 +190,7 @@ const DEFAULTS: ResolvedOptions = {
   secret: undefined,
   encrypt: false,
   redactHandshake: false,
+  recovery: { durable: false },
 };
 
 /** setTimeout takes no more: it would fire at once. */
@@ -233,7 +243,20 @@ export function resolveOptions(given: PgAdapterOptions): ResolvedOptions {
   if (
     typeof options.redactHandshake !== "boolean" && typeof options.redactHandshake !== "function"
   ) refuse("redactHandshake", "true, false or a function", options.redactHandshake);
-  return Object.freeze(options);
+  return Object.freeze({ ...options, recovery: resolveRecovery(options.recovery) });
+}
+
+function resolveRecovery(given: unknown): ResolvedOptions["recovery"] {
+  if (given === null || typeof given !== "object" || Array.isArray(given)) {
+    refuse("recovery", "an object of options, as { durable: true }", given);
+  }
+  const { durable = false, ...others } = given as Record<string, unknown>;
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined) {
+    refuse("recovery", "an object with no other option than durable", unknown);
+  }
+  if (typeof durable !== "boolean") refuse("recovery.durable", "true or false", durable);
+  return Object.freeze({ durable });
 }
 
 /** Whose options are checked: what an error says. */
@@ -264,7 +287,7 @@ export function checkSealing(
   owner: OptionsOwner = "adapter",
 ): void {
   if (secret !== undefined) checkSecret(secret, owner);
-  if (typeof encrypt !== "boolean") refuse("encrypt", "true or false", encrypt, owner);
+  checkBoolean("encrypt", encrypt, owner);
   if (encrypt && secret === undefined) {
     refuse("encrypt", 'false without a "secret"', encrypt, owner);
   }
@@ -321,6 +344,19 @@ export function checkNumber(
   if (!Number.isInteger(value) || (value as number) < min || (value as number) > max) {
     refuse(name, `a whole number of ${unit} from ${min} to ${max}`, value, owner);
   }
+}
+
+/**
+ * Checks what is either so or not.
+ *
+ * @throws PgAdapterError `INVALID_OPTION`.
+ */
+export function checkBoolean(
+  name: string,
+  value: unknown,
+  owner: OptionsOwner = "adapter",
+): void {
+  if (typeof value !== "boolean") refuse(name, "true or false", value, owner);
 }
 
 function refuse(

@@ -60,6 +60,11 @@ export class ForwardedPacket implements Packet {
   }
 }
 
+/** Whether the data of an event, as Socket.IO's default parser encodes it, ends in a string. */
+function endsInText(part: Part | undefined): boolean {
+  return typeof part === "string" && part.endsWith('"]');
+}
+
 /** Stands in for the encoder of an adapter. */
 export class PacketEncoder {
   /** The parser's mark on the wire: none for Socket.IO's default one. */
@@ -90,6 +95,24 @@ export class PacketEncoder {
     this.#packet = packet;
     this.#parts = this.#encoder.encode(packet);
     return this.#parts.map((part) => typeof part === "string" ? part : bytesOf(part));
+  }
+
+  /**
+   * The parts of an event with one more argument, the offset of connection state recovery.
+   *
+   * @param isNeeded Whether it is added in any case, or only where clients would take the last argument for it: a string.
+   */
+  withOffset(nsp: string, parts: readonly Part[], offset: string, isNeeded: boolean): Part[] {
+    if (this.parserId === undefined) {
+      const [text, ...binary] = parts;
+      if (!isNeeded && !endsInText(text)) return [...parts];
+      // The array of the event and its arguments is what ends the text.
+      return [`${String(text).slice(0, -1)},"${offset}"]`, ...binary];
+    }
+    const data = this.decode(nsp, parts);
+    if (!isNeeded && typeof data.at(-1) !== "string") return [...parts];
+    return this.#encoder.encode({ type: EVENT, nsp, data: [...data, offset] })
+      .map((part) => typeof part === "string" ? part : bytesOf(part));
   }
 
   /** Lets go of what was encoded last: the same object may come again with other data. */

@@ -8,6 +8,7 @@ import type { PgAdapterStats } from "./bus/stats.ts";
 import { PgAdapterError } from "./errors.ts";
 import { Events, type PgAdapterEvents, type PgAdapterListener } from "./events.ts";
 import { type PgAdapterOptions, resolveOptions } from "./options.ts";
+import { RecoveringAdapter, recoveryOptions, type ServerRecovery } from "./recovery/adapter.ts";
 
 /**
  * The adapter of one namespace, at `io.of("/").adapter`: an adapter of socket.io-adapter, and what it says of itself.
@@ -129,7 +130,15 @@ export function pgAdapter(
         "Cannot use one adapter for two servers: call pgAdapter() for each",
       );
     }
-    return new NamespaceAdapter(nsp, bus);
+    const recovery = recoveryOptions(
+      (nsp.server as { opts?: ServerRecovery })?.opts,
+      resolved.recovery.durable,
+    );
+    if (recovery === undefined) return new NamespaceAdapter(nsp, bus);
+    const adapter = new RecoveringAdapter(nsp, bus);
+    // It says at once what it is, and with which parser.
+    bus.recover(recovery);
+    return adapter;
   }
   const methods: Omit<PgAdapterFactory, never> = {
     on(event, listener) {

@@ -8,6 +8,8 @@ import { Sealer } from "../runtime/sealer.ts";
 import type { Events } from "../events.ts";
 import type { ResolvedOptions } from "../options.ts";
 import { clusterChannel, namespaceChannel, privateChannel } from "../wire/channel.ts";
+import { OwnMessages } from "../recovery/own_messages.ts";
+import { Recovery, type RecoveryOptions } from "../recovery/recovery.ts";
 import { createUid } from "../wire/frame.ts";
 import { encodeAsk } from "../wire/ask.ts";
 import { MalformedMessage, type Message } from "../wire/message.ts";
@@ -20,7 +22,8 @@ import { Listener } from "./listener.ts";
 import { Membership } from "./membership.ts";
 import { type Place, Places } from "./places.ts";
 import { Presence } from "./presence.ts";
-import { Publisher } from "./publisher.ts";
+import type { Delivers } from "./packer.ts";
+import { type Logging, Publisher } from "./publisher.ts";
 import { Pulse } from "./pulse.ts";
 import { QueueWatch } from "./queue_watch.ts";
 import { type BusPhase, Readiness } from "./readiness.ts";
@@ -38,6 +41,16 @@ export interface Route {
    * @throws MalformedMessage when the message is refused.
    */
   receive(uid: string | undefined, message: Message): void;
+  /** What clients of this server wait for, as it is to come back through PostgreSQL. */
+  waiting(): readonly Waiting[];
+}
+
+/** Something that clients wait for. */
+export interface Waiting {
+  /** Its place among all that this process has emitted. */
+  readonly order: number;
+  /** Gives it to them. */
+  give(): void;
 }
 
 /** How long `close()` waits for a connection that is down, if something is queued. */
@@ -48,6 +61,9 @@ const LINGER_MS = 100;
 
 /** How long a request waits for a connection that is being replaced: a blip is over by then. */
 const RECONNECT_PATIENCE_MS = 250;
+
+/** For how long clients of this server wait for what comes back through a database that is away, with recovery. */
+const AWAY_MS = 2_000;
 
 /** How often the queue of notifications is looked at. */
 const QUEUE_WATCH_MS = 30_000;
@@ -67,8 +83,13 @@ export class Bus {
   readonly acknowledgements: Acknowledgements = new Acknowledgements();
   /** The other processes. */
   readonly membership: Membership;
-  /** The channels of rooms, in dynamic mode. */
-  readonly roomChannels: RoomChannels | undefined;
+  readonly #roomChannels: RoomChannels | undefined;
+  readonly #sealer: Sealer | undefined;
+  #recovery: Recovery | undefined;
+  #isAway = false;
+  #emitted = 0;
+  #awayTimer: ReturnType<typeof setTimeout> | undefined;
+  readonly #own: OwnMessages = new OwnMessages();
   readonly #events: Events;
   readonly #publisher: Publisher;
   readonly #listener: Listener;
@@ -136,13 +157,13 @@ export class Bus {
         silent: () => this.#checkListener(),
       },
     );
-    const sealer = options.secret === undefined
+    const sealer = this.#sealer = options.secret === undefined
       ? undefined
       : new Sealer(options.secret, options.encrypt);
     this.#inbox = new Inbox(this.uid, options, sealer, {
       message: (uid, message) => this.#receive(uid, message),
-      isEchoWanted: () => this.#pulse.isWaiting,
-      echo: (sequence) => this.#echo(sequence),
+      isEchoWanted: () => this.#pulse.isWaiting || this.#own.length > 0,
+      echo: (sequence, number) => this.#echo(sequence, number),
       heard: (uid) => this.#heard(uid),
       isMember: (uid) => this.membership.has(uid),
       left: (uid) => this.membership.left(uid),
@@ -171,6 +192,7 @@ export class Bus {
       {
         up: () => {
           this.#holdOff.publisherBack(this.#listener.isUp, this.#closing !== undefined);
+          this.#recovery?.resume();
           this.#greet();
         },
         down: (fault, silent) => {
@@ -185,7 +207,14 @@ export class Bus {
         confirmed: (channel, sequence) => {
           if (channel === this.#clusterChannel) this.#pulse.taken(sequence);
           else if (this.#places.isNamespace(channel)) this.#lastSent = { channel, sequence };
+          if (this.#awayTimer !== undefined && this.phase === "ready") this.#isBack();
         },
+        sending: (sequence, isLogged, delivers) =>
+          this.#own.add(sequence, isLogged, (number) => this.#ownIsBack(delivers, number)),
+        unsent: (deliver) => this.#deliverOwn(deliver, undefined),
+        logged: (sequence, number) => this.#own.logged(sequence, number),
+        refused: () => this.#waitUntilAway(),
+        refusedFrame: (sequence) => this.#own.refused(sequence),
         failed,
         error,
       },
@@ -260,7 +289,7 @@ export class Bus {
           ),
       },
     );
-    this.roomChannels = options.subscriptionMode === "static"
+    this.#roomChannels = options.subscriptionMode === "static"
       ? undefined
       : new RoomChannels(this.#listener, options.maxRoomChannels, {
         announce: (has) => this.membership.hasRoomChannels = has,
@@ -272,6 +301,56 @@ export class Bus {
   /** Where it stands. */
   get phase(): BusPhase {
     return this.#readiness.phase;
+  }
+
+  /** The channels of rooms, in dynamic mode. */
+  get roomChannels(): RoomChannels | undefined {
+    return this.#recovery === undefined ? this.#roomChannels : undefined;
+  }
+
+  /** Sessions and packets that are kept, with connection state recovery. */
+  get recovery(): Recovery | undefined {
+    return this.#recovery;
+  }
+
+  /** The channel of this process. */
+  get privateChannel(): string {
+    return this.#privateChannel;
+  }
+
+  /**
+   * Keeps sessions and packets from now on, if it does not yet. What is sent then travels on the channels of namespaces:
+   * whoever restores a session needs all of it.
+   */
+  recover(options: RecoveryOptions): void {
+    if (this.#recovery !== undefined) return;
+    const { uid } = this;
+    const recovery = this.#recovery = new Recovery(
+      uid,
+      options,
+      this.#sealer,
+      this.#publisher,
+      (error) => this.report(error),
+    );
+    this.membership.hasRoomChannels = false;
+    this.#inbox.keepOrder();
+    this.#publisher.keepLog((connection) => recovery.begin(connection));
+    if (this.phase !== "ready") this.#waitUntilAway();
+  }
+
+  /** The place of what is emitted next, among all that this process emits. */
+  nextOrder(): number {
+    return ++this.#emitted;
+  }
+
+  /** Whether the database has been away for a while, with connection state recovery. */
+  get isAway(): boolean {
+    return this.#isAway;
+  }
+
+  /** Tells that a client came back too late. */
+  sessionExpired(nsp: string): void {
+    this.#events.emit("session-expired", { nsp });
   }
 
   /** Starts connecting, the first time: the listener, and once it hears itself the publisher. */
@@ -345,12 +424,18 @@ export class Bus {
       this.membership.allHaveRoomChannels && !this.roomChannels.isFresh(channel);
   }
 
-  /** Sends a message on a channel. Never throws, never waits. */
-  publish(channel: string, message: Message): void {
+  /**
+   * Sends a message on a channel. Never throws, never waits.
+   *
+   * @param logging Where it is kept for recovery, and what is called when it has come back.
+   * @returns Whether it will be sent: if not, that was told.
+   */
+  publish(channel: string, message: Message, logging?: Logging): boolean {
     if (this.#closing !== undefined) {
-      return this.report(new PgAdapterError("CLOSED", "Cannot publish as the adapter was closed"));
+      this.report(new PgAdapterError("CLOSED", "Cannot publish as the adapter was closed"));
+      return false;
     }
-    this.#send(channel, message);
+    return this.#publisher.publish(channel, message, logging);
   }
 
   /** Sends an answer to one process; one that comes after `close()` is not missed, as this process has said goodbye. */
@@ -376,6 +461,7 @@ export class Bus {
       received: { ...this.#inbox.stats },
       queued: this.#publisher.queued,
       notifyQueueUsage: this.#queueWatch.usage,
+      recovery: this.#recovery === undefined ? undefined : { ...this.#recovery.stats },
     };
   }
 
@@ -388,6 +474,7 @@ export class Bus {
     this.#pulse.stop();
     this.#queueWatch.stop();
     clearTimeout(this.#patience);
+    clearTimeout(this.#awayTimer);
     // What waits is sent even by an adapter that is still connecting, but a database that is away holds nobody up.
     const { isUp, isIdle } = this.#publisher;
     this.#holdOff.release();
@@ -420,6 +507,7 @@ export class Bus {
     this.requests.close();
     this.acknowledgements.close();
     await Promise.all([this.#publisher.close(), this.#listener.close()]);
+    this.#giveAll();
     this.#routes.clear();
     this.#places.clear();
   }
@@ -427,6 +515,7 @@ export class Bus {
   /** Its last words come after everything else. */
   async #sayGoodbye(): Promise<void> {
     await this.#publisher.flush();
+    await this.#recovery?.flush();
     this.membership.leave();
     this.#publisher.control(this.#clusterChannel, "b", "");
     await this.#publisher.flush();
@@ -501,9 +590,10 @@ export class Bus {
     this.#releaseIfAllAreHeard();
   }
 
-  #echo(sequence: number): void {
+  #echo(sequence: number, number: number | undefined): void {
     // What was never sent is somebody else's.
     if (sequence > this.#publisher.lastSequence) return;
+    this.#own.echoed(sequence, number);
     if (!this.#greeted || !this.#pulse.echo(sequence) || this.#closing !== undefined) return;
     clearTimeout(this.#patience);
     // Who holds a session and does not answer is starting, or dead without the server's knowing.
@@ -519,6 +609,7 @@ export class Bus {
   #becomeReady(): void {
     clearTimeout(this.#patience);
     if (!this.#greeted || this.#closing !== undefined) return;
+    this.#isBack();
     // Not for each one that comes later: those who are gone would never be.
     if (this.phase !== "ready") this.membership.refresh();
     this.#readiness.reached();
@@ -532,6 +623,54 @@ export class Bus {
     clearTimeout(this.#patience);
     this.membership.interrupted();
     this.#readiness.lost(error);
+    this.#waitUntilAway();
+  }
+
+  /** A frame of this process came back, or is in no log: its clients get what is in it. */
+  #ownIsBack(delivers: Delivers, first: number | undefined): void {
+    delivers.forEach((deliver, i) => {
+      if (deliver === undefined) return;
+      const number = first === undefined ? undefined : first + i;
+      this.#inbox.own(number, () => this.#deliverOwn(deliver, number));
+    });
+  }
+
+  /** PostgreSQL takes nothing: clients of this server wait for a while, if they wait at all. */
+  #waitUntilAway(): void {
+    if (this.#recovery === undefined || this.#closing !== undefined) return;
+    this.#awayTimer ??= setTimeout(() => {
+      this.#isAway = true;
+      this.#giveAll();
+    }, AWAY_MS);
+  }
+
+  #isBack(): void {
+    clearTimeout(this.#awayTimer);
+    this.#awayTimer = undefined;
+    this.#isAway = false;
+  }
+
+  /** Clients get what they wait for. */
+  #giveAll(): void {
+    const waiting = [...this.#routes.values()].flatMap((route) => route.waiting());
+    for (const each of waiting.sort((a, b) => a.order - b.order)) {
+      this.#deliverOwn(() => each.give(), undefined);
+    }
+  }
+
+  /** Gives something to the clients of this server, where listeners of the application may throw. */
+  #deliverOwn(deliver: (number: number | undefined) => void, number: number | undefined): void {
+    try {
+      deliver(number);
+    } catch (cause) {
+      this.report(
+        new PgAdapterError(
+          "HANDLER_FAILED",
+          `A listener of the application threw while a packet was written: ${messageOf(cause)}`,
+          { cause },
+        ),
+      );
+    }
   }
 }
 

@@ -11,7 +11,9 @@ import {
   type Message,
 } from "../wire/message.ts";
 import { decodePlain } from "../wire/plain.ts";
+import { numberMessages, splitNumber } from "../wire/logged.ts";
 import { PgAdapterError } from "../errors.ts";
+import { CommitOrder } from "../recovery/commit_order.ts";
 import type { Sealer } from "../runtime/sealer.ts";
 import { isSealed, Refused } from "../wire/seal.ts";
 import { Assemblies } from "./assembly.ts";
@@ -56,8 +58,12 @@ export interface InboxEvents {
   message(uid: string | undefined, message: Message): void;
   /** Whether it matters that one of our own frames comes back. */
   isEchoWanted(): boolean;
-  /** One of our own frames came back. */
-  echo(sequence: number): void;
+  /**
+   * One of our own frames came back.
+   *
+   * @param number Its number in the log of connection state recovery, where it is in it.
+   */
+  echo(sequence: number, number: number | undefined): void;
   /** A process was heard of. */
   heard(uid: string): void;
   /** Whether a process is a member of the cluster, as far as is known. */
@@ -90,6 +96,7 @@ export class Inbox {
   readonly #assemblies: Assemblies;
   /** Of emitters, which have no order over all that they send: several connections of a pool may share one. */
   readonly #emitters: Assemblies;
+  #order: CommitOrder | undefined;
   readonly #stats: Omit<InboxStats, "malformed"> = {
     messages: 0,
     frames: 0,
@@ -138,6 +145,9 @@ export class Inbox {
       ask: (sender, ask) => events.ask(sender, ask),
       gap: (sender, missed) => this.#gap(sender, missed),
       duplicate: () => void this.#stats.duplicates++,
+      settled: () => {
+        if (this.#order?.isHolding && !this.processes.isWaiting) this.#order.release();
+      },
       forged: (sender) =>
         this.#complaints.malformed(
           new MalformedMessage("Cannot take a frame as its sender did not send it in its place"),
@@ -158,17 +168,29 @@ export class Inbox {
    * @param place What the channel stands for, when plain messages are welcome there.
    */
   receive(channel: string, payload: string, place?: Place): void {
-    const isOwn = isFrameOf(this.#uid, payload);
+    const { number, frame } = splitNumber(payload);
+    const isOwn = isFrameOf(this.#uid, frame);
     // Nobody looks at the own frames but for the first, and heartbeats.
     if (isOwn && !this.#events.isEchoWanted()) return;
     try {
-      const opened = this.#sealer === undefined ? payload : this.#sealer.open(channel, payload);
-      if (isOwn) return this.#events.echo(sequenceOf(opened));
-      this.#receiveOpened(channel, opened, place);
+      const opened = this.#sealer === undefined ? frame : this.#sealer.open(channel, frame);
+      if (isOwn) return this.#events.echo(sequenceOf(opened), number);
+      this.#receiveOpened(channel, opened, number, place);
     } catch (fault) {
       if (fault instanceof Refused) this.#unsigned(fault);
       else this.#complaints.malformed(fault, excerpt(payload));
     }
+  }
+
+  /** From now on messages are handed over in the order of the log of connection state recovery. */
+  keepOrder(): void {
+    this.#order = new CommitOrder();
+  }
+
+  /** Hands over what this process has sent and its own clients get, in its place. */
+  own(number: number | undefined, deliver: () => void): void {
+    if (this.#order === undefined) return deliver();
+    this.#order.take(this.#uid, number, !this.processes.isWaiting, deliver);
   }
 
   /** Gives up what does not come. Called now and then. */
@@ -178,12 +200,18 @@ export class Inbox {
     this.processes.sweep();
   }
 
-  #receiveOpened(channel: string, payload: string, place: Place | undefined): void {
+  #receiveOpened(
+    channel: string,
+    payload: string,
+    number: number | undefined,
+    place: Place | undefined,
+  ): void {
     if (payload.startsWith("{")) {
       if (place === undefined) {
         throw new MalformedMessage("Cannot read a plain message as its channel has no namespace");
       }
       const message = decodePlain(payload, place);
+      if (number !== undefined) message.number = number;
       return this.#deliver(undefined, () => message);
     }
     if (!payload.startsWith(WIRE_VERSION)) return this.#strange(payload);
@@ -192,7 +220,9 @@ export class Inbox {
     if (this.#sealer === undefined && isSealed(payload)) {
       throw new MalformedMessage('Cannot read a sealed payload as this process has no "secret"');
     }
-    this.#receiveFrame(channel, decodeFrame(payload));
+    const frame = decodeFrame(payload);
+    if (number !== undefined) frame.number = number;
+    this.#receiveFrame(channel, frame);
   }
 
   #receiveFrame(channel: string, frame: Frame): void {
@@ -216,13 +246,20 @@ export class Inbox {
     try {
       const records = assemblies.take(frame);
       if (records === undefined) return;
-      for (const decode of decodeMessages(records)) {
+      const deliver = (decode: () => Message, number?: number) =>
         this.#deliver(uid, () => {
           const message = decode();
           // Who knows the secret is one of us.
           if (isTrusted || this.#sealer !== undefined) message.trusted = true;
+          if (number !== undefined) message.number = number;
           return message;
         });
+      if (frame.number === undefined) {
+        for (const decode of decodeMessages(records)) deliver(decode);
+        return;
+      }
+      for (const { number, decode } of numberMessages(records, frame.number)) {
+        deliver(decode, number);
       }
     } catch (fault) {
       this.#complaints.malformed(fault, `sender ${uid}`);
@@ -236,7 +273,15 @@ export class Inbox {
       const message = decode();
       what = `type ${message.type}`;
       this.#stats.messages++;
-      this.#events.message(uid, message);
+      if (this.#order === undefined) return this.#events.message(uid, message);
+      // Plain messages have no sender, and keep their order as if it were one.
+      this.#order.take(uid ?? "", message.number, !this.processes.isWaiting, () => {
+        try {
+          this.#events.message(uid, message);
+        } catch (fault) {
+          this.#complaints.malformed(fault, what);
+        }
+      });
     } catch (fault) {
       this.#complaints.malformed(fault, what);
     }

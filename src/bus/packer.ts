@@ -14,16 +14,30 @@ import type { SentFrame } from "./sent_frames.ts";
 /** How many channels' last sequence numbers are remembered. */
 const MAX_REMEMBERED_CHANNELS = 65_536;
 
+/** Where the chunks of a record are kept, all but the last one, which stands for it. */
+export function piecesKey(uid: string, first: number): string {
+  return `${uid}:${first}`;
+}
+
 /** A frame that has its place among those that are sent. */
 export interface Packed extends SentFrame {
   /** Whether others may ask for it. */
   readonly isKept: boolean;
+  /** Where it may be in the log already, when nobody knows whether it was committed: behind this number. */
+  after?: number;
+  /** Where it is kept for connection state recovery, if it is. */
+  readonly key?: string;
+  /** The messages that are whole with it, as far as they wait for it to come back. */
+  readonly delivers?: Delivers;
 }
+
+/** What is called when the messages of a frame have come back, in their order. */
+export type Delivers = readonly Queued["deliver"][];
 
 /** Packs what one process sends. */
 export class Packer {
   readonly #uid: string;
-  readonly #maxBody: number;
+  #maxBody: number;
   readonly #previous: Map<string, number> = new Map();
   #sequence = 0;
 
@@ -36,6 +50,11 @@ export class Packer {
     this.#maxBody = maxBodyBytes(maxFrame);
   }
 
+  /** From now on frames leave room for what is put before them. */
+  reserve(bytes: number): void {
+    this.#maxBody -= bytes;
+  }
+
   /** The number of the last frame. */
   get sequence(): number {
     return this.#sequence;
@@ -45,11 +64,28 @@ export class Packer {
   messages(items: readonly Queued[]): Packed[] {
     const frames = packFrames(items, (channel) => this.#head(channel), this.#maxBody);
     let isKept = false;
-    return frames.map(({ items: carried, ...frame }) => {
+    // Those whose last frame has not come yet: one record in chunks, or the records of one frame.
+    let open: readonly Queued[] = [];
+    let first = 0;
+    return frames.map(({ items: carried, ...frame }, i) => {
       const messages = carried.reduce((sum, { messages }) => sum + messages, 0);
       // The chunks that follow the first are kept with it.
-      if (carried.length > 0) isKept = messages > 0;
-      return { ...frame, messages, isKept };
+      if (carried.length > 0) {
+        isKept = messages > 0;
+        open = carried;
+        first = frame.sequence;
+      }
+      const next = frames[i + 1];
+      const isLast = next === undefined || next.items.length > 0;
+      const [{ key } = {}] = open;
+      const isWaiting = isLast && open.some(({ deliver }) => deliver !== undefined);
+      return {
+        ...frame,
+        messages,
+        isKept,
+        ...key !== undefined && { key: isLast ? key : piecesKey(this.#uid, first) },
+        ...isWaiting && { delivers: open.map(({ deliver }) => deliver) },
+      };
     });
   }
 

@@ -49,6 +49,8 @@ export interface ProcessesEvents {
   duplicate(): void;
   /** Somebody speaks in the name of a process. */
   forged(uid: string): void;
+  /** Something that was open is not any more. */
+  settled(): void;
 }
 
 /** The other processes. */
@@ -69,6 +71,12 @@ export class Processes {
   constructor(replayWindow: number, events: ProcessesEvents) {
     this.#replayWindow = replayWindow;
     this.#events = events;
+  }
+
+  /** Whether something is missing of any process. */
+  get isWaiting(): boolean {
+    for (const sender of this.#senders.values()) if (sender.isWaiting) return true;
+    return false;
   }
 
   /**
@@ -286,6 +294,7 @@ export class Processes {
     sender.settle(id, until);
     this.#held += sender.heldLength - before;
     if (this.#closing.has(id)) this.#settleClosing();
+    this.#events.settled();
   }
 
   #settleClosing(): void {

@@ -9,16 +9,18 @@
 import { messageOf, PgAdapterError } from "../errors.ts";
 import type { Sealer } from "../runtime/sealer.ts";
 import { MAX_PAYLOAD_BYTES, type Notification, outgoing, resent } from "../wire/frame.ts";
+import { MAX_NUMBER_BYTES, numbered, splitNumber } from "../wire/logged.ts";
 import { encodeMessage, maxRecordLength, type Message, MessageType } from "../wire/message.ts";
 import { notifyParameters, notifyText } from "../wire/statement.ts";
+import { type Loggable, loggedNumbers, logStatement } from "../recovery/log_statement.ts";
 import { BatchSize } from "./batch_size.ts";
 import { deferred } from "./deadline.ts";
 import { Link, type LinkEvents } from "./link.ts";
-import { type Packed, Packer } from "./packer.ts";
+import { type Delivers, type Packed, Packer } from "./packer.ts";
 import { Queue, type Queued } from "./queue.ts";
 import { Refusals } from "./refusals.ts";
 import { type Remembered, SentFrames } from "./sent_frames.ts";
-import type { Session, SessionLimits } from "./session.ts";
+import type { Rows, Session, SessionLimits } from "./session.ts";
 import type { ConnectionSettings } from "./settings.ts";
 import { codeOf, QUEUE_FULL, READ_ONLY } from "./sql_state.ts";
 
@@ -59,8 +61,21 @@ export type PublisherEvents = Pick<LinkEvents, "up" | "down" | "failed"> & {
   stuck(): void;
   /** PostgreSQL has taken a frame that was not sent before. */
   confirmed(channel: string, sequence: number): void;
+  /** Messages that wait to come back are about to be sent; with the sequence number of the frame that ends them. */
+  sending(sequence: number, isLogged: boolean, delivers: Delivers): void;
+  /** PostgreSQL has put a frame into the log. */
+  logged(sequence: number, number: number): void;
+  /** PostgreSQL takes nothing at the moment. */
+  refused(): void;
+  /** PostgreSQL has refused a frame for good. */
+  refusedFrame(sequence: number): void;
+  /** A message that waits to come back was dropped. */
+  unsent(deliver: NonNullable<Queued["deliver"]>): void;
   error(error: PgAdapterError): void;
 };
+
+/** Where a message is kept for recovery, and what is called when it has come back. */
+export type Logging = Pick<Queued, "key" | "deliver">;
 
 /** What goes before everything that is held. */
 type Urgent =
@@ -94,6 +109,11 @@ export class Publisher {
   /** Since when more than `maxBuffer` waits. */
   #fullSince: number | undefined;
   #isClosed = false;
+  /** Makes a new connection ready for the log, where there is one; settles with the last number in it. */
+  #log: ((session: Session) => Promise<number>) | undefined;
+  /** The last number in the log that is known. */
+  #lastNumber: number | undefined;
+  readonly #uid: string;
 
   /** What it has done so far. */
   readonly stats: PublisherStats = {
@@ -113,6 +133,7 @@ export class Publisher {
     sealer: Sealer | undefined,
     events: PublisherEvents,
   ) {
+    this.#uid = uid;
     this.#sealer = sealer;
     this.#packer = new Packer(uid, sealer?.maxFrameBytes ?? MAX_PAYLOAD_BYTES);
     this.#maxRecord = maxRecordLength(options.maxPayload);
@@ -126,7 +147,10 @@ export class Publisher {
       again: () => this.#schedule(),
     });
     this.#link = new Link(settings, `socketio-pg:publish:${uid}`, limits, {
-      prepare: () => Promise.resolve(),
+      prepare: async (session) => {
+        const last = await this.#log?.(session);
+        this.#lastNumber ??= last;
+      },
       up: (session) => {
         this.#hasOverflowed = false;
         events.up(session);
@@ -144,6 +168,32 @@ export class Publisher {
   /** Starts connecting. */
   start(): void {
     this.#link.start();
+  }
+
+  /**
+   * From now on what has a key is kept in the log of connection state recovery.
+   *
+   * @param log Makes a connection ready for that, and settles with the last number in the log.
+   */
+  keepLog(log: (session: Session) => Promise<number>): void {
+    this.#log = log;
+    this.#packer.reserve(MAX_NUMBER_BYTES);
+    this.#link.session?.lose(
+      new PgAdapterError("CONNECTION_LOST", "Replaced the publishing connection for recovery"),
+    );
+  }
+
+  /**
+   * Runs a statement beside what is published.
+   *
+   * @throws PgAdapterError `DISCONNECTED` while there is no connection; what {@linkcode Session.query} throws.
+   */
+  async query(text: string, parameters: (string | null)[]): Promise<Rows> {
+    const { session } = this.#link;
+    if (session === undefined) {
+      throw new PgAdapterError("DISCONNECTED", "Cannot ask PostgreSQL as the connection is lost");
+    }
+    return await session.query(text, parameters);
   }
 
   /** Whether it is connected. */
@@ -188,11 +238,16 @@ export class Publisher {
     this.#schedule();
   }
 
-  /** Queues a message. Never throws, never waits. */
-  publish(channel: string, message: Message): void {
-    if (this.#isClosed) return;
+  /**
+   * Queues a message. Never throws, never waits.
+   *
+   * @returns Whether it is queued.
+   */
+  publish(channel: string, message: Message, logging?: Logging): boolean {
+    if (this.#isClosed) return false;
     const item = this.#encode(channel, message);
-    if (item === undefined) return;
+    if (item === undefined) return false;
+    Object.assign(item, logging);
     this.stats.messages++;
     // What processes have to say of themselves is not held, so that they find each other; and what they are now comes
     // before what they were, as questions for frames do.
@@ -201,6 +256,7 @@ export class Publisher {
     else this.#queue.push(item);
     this.#bound();
     this.#schedule();
+    return true;
   }
 
   /** Queues a frame about frames. */
@@ -328,6 +384,7 @@ export class Publisher {
         this.#underWay = size;
         const isTaken = await this.#send(session, batch);
         if (isTaken === undefined) return;
+        if (!isTaken) { for (const { sequence } of batch) this.#events.refusedFrame(sequence); }
         for (const frame of isTaken ? batch : []) {
           if (frame.isKept) this.#sent.add(frame);
           if (!isRepeat(frame)) this.#events.confirmed(frame.channel, frame.sequence);
@@ -348,7 +405,7 @@ export class Publisher {
   async #send(session: Session, batch: readonly Packed[]): Promise<boolean | undefined> {
     const start = performance.now();
     try {
-      await session.query(notifyText(batch.length), notifyParameters(this.#sealed(batch)));
+      await this.#notify(session, batch);
       this.stats.statements++;
       this.stats.frames += batch.length;
       this.#batchSize.taken();
@@ -369,7 +426,10 @@ export class Publisher {
         );
         return undefined;
       }
-      if (this.#refusals.add(session, fault)) return undefined;
+      if (this.#refusals.add(session, fault)) {
+        this.#events.refused();
+        return undefined;
+      }
       this.#refused(fault);
       this.stats.dropped += batch.reduce((sum, { messages }) => sum + messages, 0);
       return false;
@@ -377,20 +437,49 @@ export class Publisher {
   }
 
   /** A seal holds the time, so it is made when a frame is sent, each time. */
-  #sealed(frames: readonly Notification[]): readonly Notification[] {
+  #sealed(frames: readonly Packed[]): readonly Loggable[] {
     const sealer = this.#sealer;
     if (sealer === undefined) return frames;
-    return frames.map(({ channel, payload }) => ({
-      channel,
-      payload: sealer.seal(channel, payload),
-    }));
+    return frames.map(({ channel, payload, ...rest }) => {
+      // What the log has put before a frame is outside of the seal.
+      const { number, frame } = splitNumber(payload);
+      const sealed = sealer.seal(channel, frame);
+      return {
+        ...rest,
+        channel,
+        payload: number === undefined ? sealed : numbered(number, sealed),
+      };
+    });
+  }
+
+  async #notify(session: Session, batch: readonly Packed[]): Promise<void> {
+    const count = batch.length;
+    const sealed = this.#sealed(batch);
+    // What processes have to say of themselves is not kept, and waits for nobody.
+    if (sealed.every(({ key }) => key === undefined)) {
+      await session.query(notifyText(count), notifyParameters(sealed));
+      return;
+    }
+    const { text, parameters } = logStatement(this.#uid, sealed);
+    const [row = {}] = await session.query(text, parameters);
+    loggedNumbers(row, count).forEach((number, i) => {
+      if (number === undefined) return;
+      const frame = batch[i]!;
+      // What others ask for again has its number.
+      frame.payload = numbered(number, frame.payload);
+      this.#lastNumber = Math.max(this.#lastNumber ?? 0, number);
+      this.#events.logged(frame.sequence, number);
+    });
   }
 
   /** What was under way may have been committed or not. */
   #resend(): void {
-    this.#unconfirmed = this.#unconfirmed.map((frame, i) =>
-      i < this.#underWay ? { ...frame, payload: resent(frame.payload) } : frame
-    );
+    for (const frame of this.#unconfirmed.slice(0, this.#underWay)) {
+      frame.payload = resent(frame.payload);
+      if (frame.key !== undefined && this.#lastNumber !== undefined) {
+        frame.after ??= this.#lastNumber;
+      }
+    }
     this.#underWay = 0;
   }
 
@@ -401,12 +490,20 @@ export class Publisher {
         return [{ ...item, sequence: REPEAT, bytes: 0, messages: 0, isKept: false }];
       }
       if ("kind" in item) return [this.#packer.control(item.channel, item.kind, item.body)];
-      return this.#packer.messages([item]);
+      return this.#messages([item]);
     });
     if (frames.length > 0 || this.#isHeld) return frames;
     const items = this.#queue.take(STATEMENT_BYTES);
     for (const { bytes } of items) this.stats.bytes += bytes;
-    return this.#packer.messages(items);
+    return this.#messages(items);
+  }
+
+  #messages(items: readonly Queued[]): Packed[] {
+    return this.#packer.messages(items).map(({ delivers = [], ...frame }) => {
+      const { sequence, key } = frame;
+      if (delivers.length > 0) this.#events.sending(sequence, key !== undefined, delivers);
+      return frame;
+    });
   }
 
   /** Memory is bounded while the database is away, refuses everything, or takes less than is sent. */
@@ -419,8 +516,10 @@ export class Publisher {
     this.#fullSince ??= now;
     const isMoving = this.isUp && !this.isStuck && !this.#isHeld;
     if (isMoving && now - this.#fullSince < PATIENCE_MS) return;
-    const dropped = this.#queue.shrink(this.#maxBuffer);
+    const items = this.#queue.shrink(this.#maxBuffer);
+    const dropped = items.reduce((sum, { messages }) => sum + messages, 0);
     this.stats.dropped += dropped;
+    for (const { deliver } of items) if (deliver !== undefined) this.#events.unsent(deliver);
     if (dropped === 0 || this.#hasOverflowed) return;
     this.#hasOverflowed = true;
     this.#events.error(

@@ -10,6 +10,12 @@ export interface Queued extends Outgoing {
   isVolatile: boolean;
   /** How many messages of the application it is: none if it concerns processes. */
   messages: 0 | 1;
+  /**
+   * Called when it has come back, where this process delivers to its own clients then.
+   *
+   * @param number Its number in the log, where it is in it.
+   */
+  deliver?(number: number | undefined): void;
 }
 
 /** A queue with a bound. */
@@ -69,12 +75,13 @@ export class Queue {
   /**
    * Drops messages until no more than so many bytes wait; the newest always stays.
    *
-   * @returns How many messages of the application were dropped.
+   * @returns Those that were dropped.
    */
-  shrink(maxBytes: number): number {
-    let dropped = 0;
+  shrink(maxBytes: number): Queued[] {
+    const dropped: Queued[] = [];
     while (this.#bytes > maxBytes && this.#length > 1) {
-      dropped += (this.#dropVolatile() ?? this.#shift())?.messages ?? 0;
+      const item = this.#dropVolatile() ?? this.#shift();
+      if (item !== undefined) dropped.push(item);
     }
     this.#compact();
     return dropped;

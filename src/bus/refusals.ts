@@ -4,15 +4,12 @@
  */
 import { backoffMs } from "./backoff.ts";
 import type { Session } from "./session.ts";
-import { codeOf, QUEUE_FULL } from "./sql_state.ts";
+import { codeOf, isPassing, QUEUE_FULL } from "./sql_state.ts";
 
 /** How long it must have gone well before the next refusal is told. */
 const QUIET_MS = 10_000;
 /** After how many refusals of a queue that is full something more is tried, and then again. */
 const STUCK_AFTER = 4;
-/** The classes of such conditions: https://www.postgresql.org/docs/current/errcodes-appendix.html */
-const PASSING = /^(40|53|54|55|57|58)/;
-
 /** What they lead to. */
 export interface RefusalEvents {
   /** The first one since it went well. */
@@ -47,7 +44,7 @@ export class Refusals {
    */
   add(session: Session, fault: unknown): boolean {
     const code = codeOf(fault);
-    if (!PASSING.test(code)) return false;
+    if (!isPassing(code)) return false;
     this.#count++;
     const now = performance.now();
     // What comes and goes is one outage.

@@ -150,12 +150,19 @@ export class Repeats {
         (sequence, channel) =>
           sequence <= top || !hasRoomChannels && channel !== own && !this.#isForAll(channel),
       );
-      for (const { sequence, channel, payload } of remembered.frames) {
+      for (const frame of remembered.frames) {
+        const { sequence, channel } = frame;
         // Who does not listen to the channels of its rooms gets it where it does.
         const to = hasRoomChannels || this.#isForAll(channel) ? channel : own;
         frames.set(`${sequence} ${to}`, {
           sequence,
-          notification: { channel: to, payload: repeated(payload) },
+          notification: {
+            channel: to,
+            // Read when it is sent: the log may not have given it its number yet.
+            get payload() {
+              return repeated(frame.payload);
+            },
+          },
         });
       }
       const end = { id, lost: remembered.lost, ...back !== undefined && { back } };

@@ -69,6 +69,8 @@ function serverSettings(statementMs: number): [name: string, value: string][] {
     ["idle_session_timeout", "0"],
     ["idle_in_transaction_session_timeout", "5s"],
     ["synchronous_commit", "off"],
+    // With a snapshot of its beginning a statement that waits for a lock does not see what it waited for.
+    ["default_transaction_isolation", "read committed"],
   ];
 }
 
@@ -145,19 +147,23 @@ export class Session {
    * Runs a statement; without parameters several may stand in one text. One that is refused since it was prepared runs
    * again unprepared, in its place as long as it is the only one that runs: nothing was done of it.
    *
+   * @param ms How long it may take here, beside what the server allows each statement.
    * @throws PgAdapterError `CONNECTION_LOST` as soon as the connection is lost or the statement takes too long; otherwise
    * what PostgreSQL refused the statement with.
    */
-  async query(text: string, parameters?: string[]): Promise<Rows> {
-    const { statement } = this.#limits;
+  async query(
+    text: string,
+    parameters?: (string | null)[],
+    ms: number = this.#limits.statement,
+  ): Promise<Rows> {
     const wasPrepared = parameters !== undefined && this.#prepares;
     try {
-      return await this.#run(text, parameters, statement);
+      return await this.#run(text, parameters, ms);
     } catch (fault) {
       if (!wasPrepared || !isOfPreparing(fault)) throw fault;
       this.#prepares = false;
       if (this.#over !== undefined) throw fault;
-      return await this.#run(text, parameters, statement);
+      return await this.#run(text, parameters, ms);
     }
   }
 
@@ -315,7 +321,11 @@ export class Session {
     );
   }
 
-  async #run(text: string, parameters: string[] | undefined, ms: number): Promise<Rows> {
+  async #run(
+    text: string,
+    parameters: (string | null)[] | undefined,
+    ms: number,
+  ): Promise<Rows> {
     const sql = this.#sql;
     if (this.#over !== undefined || sql === undefined) {
       throw this.#over ?? this.#lost("it is not open");

@@ -10,3 +10,8 @@ export const READ_ONLY = "25006";
 export function codeOf(fault: unknown): string {
   return fault !== null && typeof fault === "object" && "code" in fault ? String(fault.code) : "";
 }
+
+/** Whether a condition is one that passes: another attempt may succeed. */
+export function isPassing(code: string): boolean {
+  return /^(40|53|54|55|57|58)/.test(code);
+}

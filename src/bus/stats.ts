@@ -2,8 +2,9 @@
 import type { InboxStats } from "./inbox.ts";
 import type { PublisherStats } from "./publisher.ts";
 import type { BusPhase } from "./readiness.ts";
+import type { RecoveryStats } from "../recovery/recovery.ts";
 
-export type { BusPhase, InboxStats, PublisherStats };
+export type { BusPhase, InboxStats, PublisherStats, RecoveryStats };
 
 /** Counts of what a process has done, and where it stands. */
 export interface PgAdapterStats {
@@ -25,4 +26,6 @@ export interface PgAdapterStats {
   queued: { messages: number; bytes: number };
   /** How full the queue of notifications of the database server was when last looked at, between 0 and 1. */
   notifyQueueUsage: number | undefined;
+  /** What connection state recovery has done, where the server has it. */
+  recovery: RecoveryStats | undefined;
 }

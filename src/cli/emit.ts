@@ -29,6 +29,7 @@ Examples:
   socketio-pg emit tick 12 --nsp /clock --volatile
   socketio-pg emit zip 01234 --string          the text "01234"
   socketio-pg emit temperature -- -5           after "--" a dash is no option
+  socketio-pg emit maintenance 22:00 --recovery
   curl -s https://example.org/data.json | socketio-pg emit data -
 
 Each ARGUMENT that is JSON is sent as that, and everything else as text. "-" is what
@@ -42,6 +43,8 @@ Options:
   --except ROOM       not those in the room; may be repeated
   --nsp NAMESPACE     "/" by default
   --volatile          clients that are not ready may miss it
+  --recovery          clients that are away get it when they come back, where servers
+                      have "connectionStateRecovery"
   --string            every ARGUMENT is text
   --json              every ARGUMENT has to be JSON
   --encrypt           as the option of the servers; needs a secret
@@ -61,6 +64,7 @@ export const emit: Command = {
     except: { type: "string" },
     nsp: { type: "string" },
     volatile: { type: "boolean" },
+    recovery: { type: "boolean" },
     string: { type: "boolean" },
     json: { type: "boolean" },
     encrypt: { type: "boolean" },
@@ -79,11 +83,15 @@ export const emit: Command = {
         "Cannot encrypt without a secret: set SOCKETIO_PG_SECRET, or name a file with --secret-file",
       );
     }
+    const recovery = given.has("recovery");
+    if (recovery && given.has("volatile")) {
+      throw new UsageError("Cannot keep what is volatile: give either --recovery or --volatile");
+    }
     const settings = settingsOf(given);
     const args = await readEventArguments(typed, given, io);
     const { session, where } = await openSession(settings);
     try {
-      const options = { prefix, ...(secret === undefined ? {} : { secret, encrypt }) };
+      const options = { prefix, recovery, ...(secret === undefined ? {} : { secret, encrypt }) };
       const emitter = new Emitter(
         { unsafe: (text, parameters) => session.query(text, parameters) },
         options,

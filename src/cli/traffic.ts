@@ -19,6 +19,7 @@ import {
 } from "../wire/message.ts";
 import { byteLength, decodeEvent } from "../wire/packet.ts";
 import { decodePlain } from "../wire/plain.ts";
+import { splitNumber } from "../wire/logged.ts";
 import { isSealed, Refused } from "../wire/seal.ts";
 
 /** The most bytes of a packet: the default of `maxPayload`. */
@@ -87,7 +88,9 @@ export class Traffic {
   }
 
   /** Takes a payload. Never throws. */
-  receive(channel: string, payload: string, at: Date): void {
+  receive(channel: string, numbered: string, at: Date): void {
+    // What the log of connection state recovery puts before it is outside of the seal.
+    const { frame: payload } = splitNumber(numbered);
     let type = "malformed";
     try {
       if (this.#sealer === undefined && isSealed(payload)) {

@@ -34,6 +34,7 @@ Options:
   --max-bytes NUMBER  how large it may be: 33554432 by default and at most
   --statement         one event for all rows of a statement, and of the same rooms
   --nsp NAMESPACE     "/" by default
+  --recovery          clients that are away get it when they come back
   --name NAME         of the trigger; "socketio_TABLE" by default
   -h, --help          this text
 `;
@@ -72,6 +73,7 @@ export const trigger: Command = {
     "max-bytes": { type: "string" },
     statement: { type: "boolean" },
     nsp: { type: "string" },
+    recovery: { type: "boolean" },
     name: { type: "string" },
   },
   run(given, io) {
@@ -185,6 +187,7 @@ function optionsOf(given: Given): Record<string, unknown> {
   if (onLarge !== undefined) options.on_large = onLarge;
   if (maxBytes !== undefined) options.max_bytes = maxBytes;
   if (nsp !== undefined) options.nsp = namespaceOf(nsp);
+  if (given.has("recovery")) options.flags = { recovery: true };
   return options;
 }
 

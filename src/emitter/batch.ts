@@ -1,8 +1,8 @@
 /**
  * Collects what is emitted in a batch, to be sent together.
  */
-import { PgAdapterError } from "../errors.ts";
 import type { Outgoing } from "../wire/frame.ts";
+import { PgAdapterError } from "../errors.ts";
 import type { Sink } from "./operator.ts";
 
 /** The messages of a batch. */

@@ -1,4 +1,5 @@
-import { statementOf } from "./statement.ts";
+import { keepStatementOf } from "./kept.ts";
+import { type Statement, statementOf } from "./statement.ts";
 import type { Transport } from "./transport.ts";
 
 /** What `Client` and `Pool` of node-postgres, `Client` and `Pool` of Neon, and PGlite have in common. */
@@ -23,10 +24,9 @@ export interface PgQueryable {
  * ```
  */
 export function fromPg(client: PgQueryable): Transport {
+  const run = ({ text, parameters }: Statement) => client.query(text, parameters);
   return {
-    send(items) {
-      const { text, parameters } = statementOf(items);
-      return client.query(text, parameters);
-    },
+    send: (items) => run(statementOf(items)),
+    keep: (items) => run(keepStatementOf(items)),
   };
 }

@@ -22,6 +22,12 @@ export interface RpcOptions {
    */
   function?: string | undefined;
   /**
+   * The name of the one that also keeps what it sends, for the option `recovery` of an emitter.
+   *
+   * @default {"socketio_keep"}
+   */
+  keepFunction?: string | undefined;
+  /**
    * Milliseconds for a request.
    *
    * @default {10000}
@@ -53,21 +59,20 @@ export function fromRpc(options: RpcOptions): Transport {
   const { headers = {}, function: name = "socketio_notify", timeout = 10_000 } = options;
   // Called without a receiver: at the edge `fetch` insists on that.
   const request = options.fetch ?? ((url: string, init: RequestInit) => fetch(url, init));
-  const endpoint = endpointOf(options.url, name);
-  // A query may hold a key, as some gateways want it, which runtimes repeat in their errors.
-  const { search } = endpoint;
-  const where = `POST ${endpoint.origin}${endpoint.pathname}`;
+  const sending = endpointOf(options.url, name);
+  const keeping = endpointOf(options.url, options.keepFunction ?? "socketio_keep");
   checkNumber("timeout", timeout, 1, MAX_MS, "milliseconds", "transport");
 
-  async function post(items: readonly Notification[]): Promise<void> {
+  async function post(endpoint: URL, items: readonly Notification[]): Promise<void> {
+    // A query may hold a key, as some gateways want it, which runtimes repeat in their errors.
+    const { search } = endpoint;
+    const where = `POST ${endpoint.origin}${endpoint.pathname}`;
     let status: number, answer: string;
     try {
       const response = await request(endpoint.href, {
         method: "POST",
         headers: { "content-type": "application/json", ...headers },
-        body: JSON.stringify({
-          items: items.map(({ channel, payload }) => ({ channel, payload })),
-        }),
+        body: JSON.stringify({ items }),
         // Headers are for this address alone.
         redirect: "manual",
         signal: AbortSignal.timeout(timeout),
@@ -93,7 +98,10 @@ export function fromRpc(options: RpcOptions): Transport {
     );
   }
 
-  return { send: post };
+  return {
+    send: (items) => post(sending, items.map(({ channel, payload }) => ({ channel, payload }))),
+    keep: (items) => post(keeping, items),
+  };
 }
 
 /** Node says only "fetch failed", and why in the cause. */

@@ -1,3 +1,4 @@
+import { keepStatementOf } from "./kept.ts";
 import { statementOf } from "./statement.ts";
 import type { Transport } from "./transport.ts";
 
@@ -21,6 +22,10 @@ export function fromTag(
   return {
     send(items) {
       const { text, parameters } = statementOf(items);
+      return run(text, parameters);
+    },
+    keep(items) {
+      const { text, parameters } = keepStatementOf(items);
       return run(text, parameters);
     },
   };

@@ -7,8 +7,9 @@ import { RESERVED_EVENTS, RESERVED_SERVER_EVENTS } from "../wire/event.ts";
 import { type Outgoing, outgoing } from "../wire/frame.ts";
 import { encodeMessage, type Flags, type Message, MessageType } from "../wire/message.ts";
 import { byteLength, encodeArgs, encodeEvent, eventStart } from "../wire/packet.ts";
-import { isRoom, targetRooms } from "../wire/rooms.ts";
+import { isForNobody, isRoom, targetRooms } from "../wire/rooms.ts";
 import { checkOutgoing, checkOutgoingEvent, checkRoomNames } from "./checks.ts";
+import { keyOf } from "./kept.ts";
 
 /** The events that clients of the servers listen to: names, with the functions that handle them. */
 // deno-lint-ignore no-explicit-any -- the constraint that Socket.IO's own event maps meet
@@ -30,6 +31,8 @@ export interface Sender {
   readonly sink: Sink;
   readonly prefix: string;
   readonly maxPayload: number;
+  /** Whether events are kept for clients that are away. */
+  readonly recovery: boolean;
 }
 
 /** Whom the next verb is for. */
@@ -182,9 +185,13 @@ export class BroadcastOperator<
 
   #send(type: MessageType, what: string, content: () => Partial<Message>): Promise<void> {
     const { sink, prefix } = this.#sender;
+    const { nsp } = this.#target;
     let item: Outgoing;
     try {
-      item = outgoing(namespaceChannel(prefix, this.#target.nsp), this.#encode(type, content()));
+      item = {
+        ...outgoing(namespaceChannel(prefix, nsp), this.#encode(type, content())),
+        ...this.#kept(type),
+      };
     } catch (cause) {
       const error = cause instanceof PgAdapterError ? cause : new PgAdapterError(
         "NOT_ENCODABLE",
@@ -194,6 +201,15 @@ export class BroadcastOperator<
       return sink.refuse?.(error) ?? rejected(error);
     }
     return sink.send([item]);
+  }
+
+  /** Whether and where it is kept. */
+  #kept(type: MessageType): Partial<Outgoing> {
+    const { prefix, recovery } = this.#sender;
+    const { nsp, rooms, flags } = this.#target;
+    const isKept = recovery && type === MessageType.BROADCAST && !flags.volatile &&
+      !isForNobody(rooms);
+    return isKept ? { key: keyOf(prefix, nsp, rooms.filter(isRoom)) } : {};
   }
 
   #encode(type: MessageType, content: Partial<Message>): string {

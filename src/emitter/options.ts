@@ -2,7 +2,7 @@
  * The options of an emitter: those of the adapter that it shares have the same names, checks and defaults.
  */
 import { PgAdapterError } from "../errors.ts";
-import { checkNumber, checkPrefix, checkSealing, MAX_MS } from "../options.ts";
+import { checkBoolean, checkNumber, checkPrefix, checkSealing, MAX_MS } from "../options.ts";
 import type { Secret } from "./sealer.ts";
 
 /** Options of an emitter. Each may be left out or `undefined`. */
@@ -54,6 +54,13 @@ export interface EmitterOptions {
    * @default {false}
    */
   encrypt?: boolean | undefined;
+  /**
+   * Whether events are kept for clients that are away, so that they get them when they come back: for servers with
+   * `connectionStateRecovery`. What is `volatile` is not kept.
+   *
+   * @default {false}
+   */
+  recovery?: boolean | undefined;
 }
 
 /** Options that are complete. */
@@ -66,6 +73,7 @@ export interface ResolvedEmitterOptions {
   readonly closeTimeout: number;
   readonly secret: Secret | readonly Secret[] | undefined;
   readonly encrypt: boolean;
+  readonly recovery: boolean;
 }
 
 const DEFAULTS: ResolvedEmitterOptions = {
@@ -78,6 +86,7 @@ const DEFAULTS: ResolvedEmitterOptions = {
   closeTimeout: 5_000,
   secret: undefined,
   encrypt: false,
+  recovery: false,
 };
 
 /**
@@ -96,7 +105,7 @@ export function resolveEmitterOptions(given: EmitterOptions): ResolvedEmitterOpt
   }
   const set = Object.entries(given).filter(([, value]) => value !== undefined);
   const options: ResolvedEmitterOptions = { ...DEFAULTS, ...Object.fromEntries(set) };
-  const { prefix, maxPayload, maxBuffer, secret, encrypt } = options;
+  const { prefix, maxPayload, maxBuffer, secret, encrypt, recovery } = options;
   checkPrefix(prefix, "emitter");
   for (const name of ["connectTimeout", "statementTimeout", "closeTimeout"] as const) {
     checkNumber(name, options[name], 1, MAX_MS, "milliseconds", "emitter");
@@ -104,5 +113,6 @@ export function resolveEmitterOptions(given: EmitterOptions): ResolvedEmitterOpt
   checkNumber("maxPayload", maxPayload, 1, 256 * 1024 * 1024, "bytes", "emitter");
   checkNumber("maxBuffer", maxBuffer, 0, Number.MAX_SAFE_INTEGER, "bytes", "emitter");
   checkSealing(secret, encrypt, "emitter");
+  checkBoolean("recovery", recovery, "emitter");
   return Object.freeze(options);
 }

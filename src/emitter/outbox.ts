@@ -5,17 +5,14 @@
  * In a transaction each message has its own statement, issued at once: when it commits is not up to us.
  */
 import { withDeadline } from "../bus/deadline.ts";
-import { messageOf, PgAdapterError, type PgAdapterErrorCode } from "../errors.ts";
-import {
-  MAX_PAYLOAD_BYTES,
-  maxBodyBytes,
-  type Notification,
-  type Outgoing,
-  packFrames,
-} from "../wire/frame.ts";
+import { PgAdapterError, type PgAdapterErrorCode } from "../errors.ts";
+import { MAX_PAYLOAD_BYTES, maxBodyBytes, type Outgoing, packFrames } from "../wire/frame.ts";
+import { FRAME_NUMBERS, MAX_NUMBER_BYTES } from "../wire/logged.ts";
 import { MAX_NOTIFICATIONS } from "../wire/statement.ts";
+import { keptFrames } from "./kept.ts";
+import { refusal, unkept } from "./refusal.ts";
 import type { EdgeSealer } from "./sealer.ts";
-import type { Delivery } from "./transport.ts";
+import type { Delivery, KeptNotification } from "./transport.ts";
 
 /** About how much one statement carries. */
 const STATEMENT_BYTES = 256_000;
@@ -43,11 +40,16 @@ export interface OutboxOptions {
   /** The most bytes that may wait. */
   readonly maxBuffer: number;
   readonly sealer: EdgeSealer | undefined;
+  /** Whether what has a key is kept. */
+  readonly recovery: boolean;
 }
 
 /** The messages of an emitter on their way. */
 export class Outbox {
-  readonly #delivery: Delivery;
+  /** Gives frames to the delivery. */
+  readonly #give: (items: readonly KeptNotification[]) => PromiseLike<unknown>;
+  readonly #isTransaction: boolean;
+  readonly #refusal: (cause: unknown) => PgAdapterError;
   readonly #uid: string;
   readonly #maxBuffer: number;
   readonly #maxBody: number;
@@ -67,12 +69,22 @@ export class Outbox {
   /** Seals of a transaction's messages, which are issued in order. */
   #sealed: Promise<unknown> = Promise.resolve();
 
-  constructor(delivery: Delivery, { uid, maxBuffer, sealer }: OutboxOptions) {
-    this.#delivery = delivery;
+  /** @throws PgAdapterError `INVALID_OPTION` where the delivery cannot keep what is to be kept. */
+  constructor(delivery: Delivery, { uid, maxBuffer, sealer, recovery }: OutboxOptions) {
+    if (recovery && delivery.keep === undefined) {
+      throw new PgAdapterError(
+        "INVALID_OPTION",
+        'Cannot create emitter as "recovery" must be false for a target that has send() and no keep(): current value is true',
+      );
+    }
+    this.#give = (items) => recovery ? delivery.keep!(items) : delivery.send(items);
+    this.#isTransaction = delivery.isTransaction === true;
+    this.#refusal = recovery ? unkept : refusal;
     this.#uid = uid;
     this.#maxBuffer = maxBuffer;
     this.#sealer = sealer;
-    this.#maxBody = maxBodyBytes(sealer?.maxFrameBytes ?? MAX_PAYLOAD_BYTES);
+    this.#maxBody = maxBodyBytes(sealer?.maxFrameBytes ?? MAX_PAYLOAD_BYTES) -
+      (recovery ? MAX_NUMBER_BYTES : 0);
   }
 
   /**
@@ -99,7 +111,7 @@ export class Outbox {
       isTaken = true;
       this.#bytes += bytes;
       const entry: Entry = { items, bytes, resolve, reject };
-      if (this.#delivery.isTransaction) return this.#issue(entry);
+      if (this.#isTransaction) return this.#issue(entry);
       this.#queue.push(entry);
       if (this.#isRunning) return;
       this.#isRunning = true;
@@ -132,7 +144,7 @@ export class Outbox {
     for (let entries = this.#take(); entries.length > 0; entries = this.#take()) {
       await this.#deliver(entries, async () => {
         const frames = this.#pack(entries);
-        await this.#delivery.send(
+        await this.#give(
           this.#sealer === undefined ? frames : await this.#sealer.sealAll(frames),
         );
       });
@@ -145,11 +157,11 @@ export class Outbox {
     const sealer = this.#sealer;
     void this.#deliver([entry], async () => {
       const frames = this.#pack([entry]);
-      if (sealer === undefined) return await this.#delivery.send(frames);
+      if (sealer === undefined) return await this.#give(frames);
       const before = this.#sealed;
       const sealed = sealer.sealAll(frames);
       const issued = Promise.all([sealed, before]).then(([items]) => ({
-        running: this.#delivery.send(items),
+        running: this.#give(items),
       }));
       this.#sealed = issued.catch(() => {});
       await (await issued).running;
@@ -165,7 +177,7 @@ export class Outbox {
         entry.resolve();
       }
     } catch (cause) {
-      const error = cause instanceof PgAdapterError ? cause : refusal(cause);
+      const error = cause instanceof PgAdapterError ? cause : this.#refusal(cause);
       this.#reject(entries, error);
       if (OUTAGES.has(error.code)) this.#reject(this.#takeAll(), error);
     }
@@ -182,12 +194,13 @@ export class Outbox {
     if (this.#sending.delete(entry)) this.#bytes -= entry.bytes;
   }
 
-  #pack(entries: readonly Entry[]): Notification[] {
-    return packFrames(
+  #pack(entries: readonly Entry[]): KeptNotification[] {
+    const frames = packFrames(
       entries.flatMap(({ items }) => items),
       () => ({ uid: this.#uid, sequence: ++this.#sequence }),
       this.#maxBody,
     );
+    return keptFrames(frames, this.#uid);
   }
 
   /** The next entries, about as many as one statement carries well. */
@@ -222,8 +235,11 @@ export class Outbox {
 class FrameCount {
   readonly #maxBody: number;
   #channel = "";
+  #key: string | undefined;
   /** Bytes of the frame that is not full. */
   #body = Infinity;
+  /** How many messages it has. */
+  #messages = 0;
   count = 0;
 
   constructor(maxBody: number) {
@@ -231,25 +247,19 @@ class FrameCount {
   }
 
   add(items: readonly Outgoing[]): void {
-    for (const { channel, bytes } of items) {
-      if (channel === this.#channel && this.#body + bytes <= this.#maxBody) {
+    for (const { channel, bytes, key } of items) {
+      const isFull = this.#body + bytes > this.#maxBody ||
+        key !== undefined && this.#messages >= FRAME_NUMBERS;
+      if (channel === this.#channel && key === this.#key && !isFull) {
         this.#body += bytes;
+        this.#messages++;
         continue;
       }
       this.count += Math.ceil(bytes / this.#maxBody);
       this.#channel = channel;
+      this.#key = key;
       this.#body = bytes;
+      this.#messages = 1;
     }
   }
-}
-
-function refusal(cause: unknown): PgAdapterError {
-  const state = cause !== null && typeof cause === "object" && "code" in cause
-    ? ` (${String(cause.code)})`
-    : "";
-  return new PgAdapterError(
-    "PUBLISH_FAILED",
-    `Cannot emit as PostgreSQL did not take it: ${messageOf(cause)}${state}`,
-    { cause },
-  );
 }

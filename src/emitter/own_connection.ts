@@ -4,8 +4,9 @@
 import { invalidUri, readConnectionString } from "../connection_string.ts";
 import type { Notification } from "../wire/frame.ts";
 import { type CompletedOptions, Connection, type ConnectionLimits } from "./connection.ts";
-import { statementOf } from "./statement.ts";
-import type { Delivery } from "./transport.ts";
+import { keepStatementOf } from "./kept.ts";
+import { type Statement, statementOf } from "./statement.ts";
+import type { Delivery, KeptNotification } from "./transport.ts";
 
 /** Options of libpq that name files, which not every runtime has. */
 const FILES = ["sslrootcert", "sslcert", "sslkey"];
@@ -34,8 +35,22 @@ export class OwnConnection implements Delivery {
   }
 
   /** Sends notifications; when no connection can be made each host is tried once. */
-  async send(items: readonly Notification[]): Promise<void> {
-    const statement = statementOf(items);
+  send(items: readonly Notification[]): Promise<void> {
+    return this.#run(statementOf(items));
+  }
+
+  /** The same with what is to be kept. */
+  keep(items: readonly KeptNotification[]): Promise<void> {
+    return this.#run(keepStatementOf(items));
+  }
+
+  /** Ends the connection. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#connection?.end();
+  }
+
+  async #run(statement: Statement): Promise<void> {
     const hosts = this.#options.host.length;
     for (let tried = 1;; tried++) {
       if (this.#connection?.over !== undefined) this.#connection = undefined;
@@ -54,12 +69,6 @@ export class OwnConnection implements Delivery {
         if (!isUnsent || tried >= hosts || this.#isClosed) throw fault;
       }
     }
-  }
-
-  /** Ends the connection. */
-  async close(): Promise<void> {
-    this.#isClosed = true;
-    await this.#connection?.end();
   }
 }
 

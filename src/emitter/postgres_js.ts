@@ -3,8 +3,9 @@
  */
 import { PgAdapterError } from "../errors.ts";
 import type { Notification } from "../wire/frame.ts";
-import { statementOf } from "./statement.ts";
-import type { Delivery } from "./transport.ts";
+import { keepStatementOf } from "./kept.ts";
+import { type Statement, statementOf } from "./statement.ts";
+import type { Delivery, KeptNotification } from "./transport.ts";
 
 /** The slice of postgres.js that is used: an instance, or what `sql.begin()` gives to its callback. */
 export interface Queryable {
@@ -22,7 +23,15 @@ export class InstanceDelivery implements Delivery {
 
   /** Sends notifications. */
   send(items: readonly Notification[]): PromiseLike<unknown> {
-    const { text, parameters, isCommon } = statementOf(items);
+    return this.#run(statementOf(items));
+  }
+
+  /** Keeps and sends notifications. */
+  keep(items: readonly KeptNotification[]): PromiseLike<unknown> {
+    return this.#run(keepStatementOf(items));
+  }
+
+  #run({ text, parameters, isCommon }: Statement): PromiseLike<unknown> {
     return this.#sql.unsafe(text, parameters, { prepare: isCommon });
   }
 }
@@ -60,7 +69,15 @@ export class TransactionDelivery implements Delivery {
 
   /** Sends notifications. The statement is issued before this returns. */
   send(items: readonly Notification[]): PromiseLike<unknown> {
-    const { text, parameters, isCommon } = statementOf(items);
+    return this.#issue(statementOf(items));
+  }
+
+  /** Keeps and sends notifications. The statement is issued before this returns. */
+  keep(items: readonly KeptNotification[]): PromiseLike<unknown> {
+    return this.#issue(keepStatementOf(items));
+  }
+
+  #issue({ text, parameters, isCommon }: Statement): PromiseLike<unknown> {
     const last = `$${parameters.length + 1}::text`;
     const sent = this.#sql.unsafe(
       `${text} where position(${last} in current_setting('${SETTING}', true)) > 0`,

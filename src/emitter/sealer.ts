@@ -84,11 +84,11 @@ export class EdgeSealer {
   }
 
   /** Seals notifications. Seals hold the time: they are made when their payloads are sent. */
-  async sealAll(items: readonly Notification[]): Promise<Notification[]> {
+  async sealAll<Item extends Notification>(items: readonly Item[]): Promise<Item[]> {
     const keys = await (this.#keys ??= deriveKeys(this.#secret, this.#uid));
-    return await Promise.all(items.map(async ({ channel, payload }) => ({
-      channel,
-      payload: await this.#seal(keys, channel, payload),
+    return await Promise.all(items.map(async (item) => ({
+      ...item,
+      payload: await this.#seal(keys, item.channel, item.payload),
     })));
   }
 

@@ -32,7 +32,10 @@ export function deliveryOf(
   if (given !== null && (typeof given === "object" || typeof given === "function")) {
     if ("send" in given && typeof given.send === "function") {
       const transport = given as Transport;
-      return { send: (items) => transport.send(items) };
+      return {
+        send: (items) => transport.send(items),
+        ...typeof transport.keep === "function" && { keep: (items) => transport.keep!(items) },
+      };
     }
     if ("unsafe" in given && typeof given.unsafe === "function") {
       const sql = given as Queryable;

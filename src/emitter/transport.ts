@@ -5,6 +5,14 @@ import type { Notification } from "../wire/frame.ts";
 
 export type { Notification };
 
+/** A notification that may also be kept for clients that are away. */
+export interface KeptNotification extends Notification {
+  /** Under what it is kept. What has none is only sent. */
+  key?: string;
+  /** Which frame of which sender it is, where it is kept. */
+  origin?: string;
+}
+
 /**
  * Brings notifications to PostgreSQL: `pg_notify(channel, payload)` for each. One of your own is as good as those of
  * this package.
@@ -29,6 +37,14 @@ export interface Transport {
    * @returns What settles when all are committed, or rejects when none is.
    */
   send(items: readonly Notification[]): PromiseLike<unknown>;
+  /**
+   * Keeps notifications, and sends them: `socketio.recovery_send(items)` with all of them as JSON. Called in place of
+   * `send()` where the emitter has the option `recovery`, which it is needed for.
+   *
+   * @param items At least one.
+   * @returns What settles when all are committed, or rejects when none is.
+   */
+  keep?(items: readonly KeptNotification[]): PromiseLike<unknown>;
 }
 
 /** What an outbox sends with. */
@@ -40,6 +56,8 @@ export interface Delivery {
   readonly isTransaction?: boolean;
   /** Sends notifications. */
   send(items: readonly Notification[]): PromiseLike<unknown>;
+  /** Keeps and sends them, where it can. */
+  keep?(items: readonly KeptNotification[]): PromiseLike<unknown>;
   /** Ends what was opened for it. */
   close?(): Promise<void>;
 }

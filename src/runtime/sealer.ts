@@ -59,6 +59,12 @@ interface Keys {
   readonly bySender: Map<string, Uint8Array>;
 }
 
+/** What was sealed, and its seal. */
+interface Opened {
+  readonly payload: string;
+  readonly stamp: Stamp;
+}
+
 /** Seals what a process sends, and opens what it receives. */
 export class Sealer {
   /** The first signs. */
@@ -110,12 +116,27 @@ export class Sealer {
    * @throws Refused when its seal is missing, wrong, old or came before.
    */
   open(channel: string, sealed: string): string {
+    const { payload, stamp } = this.#openAny(channel, sealed);
+    return this.#admit(stamp, payload);
+  }
+
+  /**
+   * Opens what was kept for a while, and may be opened again.
+   *
+   * @returns What was sealed.
+   * @throws Refused when its seal is missing or wrong.
+   */
+  openKept(channel: string, sealed: string): string {
+    return this.#openAny(channel, sealed).payload;
+  }
+
+  #openAny(channel: string, sealed: string): Opened {
     return isEncrypted(sealed)
       ? this.#openEncrypted(channel, sealed)
       : this.#openSigned(channel, sealed);
   }
 
-  #openSigned(channel: string, sealed: string): string {
+  #openSigned(channel: string, sealed: string): Opened {
     const signed = readSigned(channel, sealed);
     if (signed === undefined) throw new Refused("unsigned", "it has no seal");
     const expected = mac(this.#keysOf(signed), signed.authenticated);
@@ -129,10 +150,10 @@ export class Sealer {
         'it is a frame that is signed only: its sender needs "encrypt"',
       );
     }
-    return this.#admit(signed, payload);
+    return { payload, stamp: signed };
   }
 
-  #openEncrypted(channel: string, sealed: string): string {
+  #openEncrypted(channel: string, sealed: string): Opened {
     const encrypted = readEncrypted(channel, sealed);
     if (encrypted === undefined) throw new Refused("unsigned", "its seal is malformed");
     const keys = this.#keysOf(encrypted);
@@ -149,7 +170,7 @@ export class Sealer {
     }
     // Only what is genuine may push out what is kept.
     remember(keys, uid, key);
-    return this.#admit(encrypted, payload);
+    return { payload, stamp: encrypted };
   }
 
   #keysOf({ key }: Stamp): Keys {

@@ -9,6 +9,7 @@
  * It is all text, and starts with a fixed number of characters up to the sender, so that a process recognises its own
  * frames by comparing these and stops there.
  */
+import { FRAME_NUMBERS, numbered, splitNumber } from "./logged.ts";
 import { MalformedMessage } from "./message.ts";
 import { splitUtf8, utf8Length } from "./utf8.ts";
 
@@ -60,6 +61,8 @@ export interface Frame extends FrameHead {
   isRepeat: boolean;
   /** Whether its sender could not know if it had been committed, and sent it once more. */
   isResent: boolean;
+  /** Its number in the log of connection state recovery, where it is in it: that of its first message. */
+  number?: number;
   body: string;
 }
 
@@ -98,7 +101,9 @@ const HEAD =
 
 /** The payload of a frame that is said again. */
 export function repeated(payload: string): string {
-  return `${payload[0]}${payload[1]!.toUpperCase()}${payload.slice(2)}`;
+  const { number, frame } = splitNumber(payload);
+  const again = `${frame[0]}${frame[1]!.toUpperCase()}${frame.slice(2)}`;
+  return number === undefined ? again : numbered(number, again);
 }
 
 /** The payload of a frame that is sent once more, since nobody knows whether it was committed. */
@@ -155,6 +160,8 @@ export interface Outgoing {
   record: string;
   /** The length of the record in bytes of UTF-8. */
   bytes: number;
+  /** Where it is kept for connection state recovery, if it is: it shares frames only with what is kept there, too. */
+  readonly key?: string;
 }
 
 /** Measures a record once, on its way in. */
@@ -174,7 +181,7 @@ export interface PackedFrame<Item extends Outgoing = Outgoing> extends Notificat
 /**
  * Packs records into frames, in order: neighbours on one channel share a frame, and a record that is larger than a
  * payload is cut into chunks. A frame never holds what comes after a record of another channel, so that the order over
- * channels is kept.
+ * channels is kept. What is kept for recovery has a number of its own, of which a frame has so many.
  *
  * @param head Makes the head of the next frame on a channel: it counts the sequence.
  * @param maxBody The most bytes of records in one frame.
@@ -186,6 +193,7 @@ export function packFrames<Item extends Outgoing>(
 ): PackedFrame<Item>[] {
   const frames: PackedFrame<Item>[] = [];
   let channel = "", body = "", bytes = 0;
+  let key: string | undefined;
   let carried: Item[] = [];
   const add = (kind: FrameKind, text: string, chunk?: FrameHead["chunk"]) => {
     const full: FrameHead = { kind, ...head(channel) };
@@ -205,8 +213,11 @@ export function packFrames<Item extends Outgoing>(
     bytes = 0;
   };
   for (const item of items) {
-    if (item.channel !== channel || bytes + item.bytes > maxBody) finish();
+    const isFull = bytes + item.bytes > maxBody ||
+      key !== undefined && carried.length >= FRAME_NUMBERS;
+    if (item.channel !== channel || item.key !== key || isFull) finish();
     channel = item.channel;
+    key = item.key;
     carried.push(item);
     if (item.bytes <= maxBody) {
       body += item.record;

@@ -77,6 +77,8 @@ export interface Message {
    * who receives a frame judges by the frame.
    */
   trusted?: boolean;
+  /** Its number in the log of connection state recovery, where it is in it. */
+  number?: number;
 }
 
 interface Header {

@@ -22,6 +22,7 @@ function setUp(isMember = true) {
     gap: (_uid, missed) => gaps.push(missed),
     duplicate: () => {},
     forged: () => {},
+    settled: () => {},
   });
   const comes = (sequence: number, more: Partial<Frame> = {}, channel = "n") =>
     processes.receive(channel, {

@@ -24,6 +24,11 @@ function setUp(t: Scope, uri: string, maxBuffer: number) {
       failed: () => {},
       stuck: () => {},
       confirmed: () => {},
+      sending: () => {},
+      logged: () => {},
+      refused: () => {},
+      refusedFrame: () => {},
+      unsent: () => {},
       error: (error) => errors.push(error),
     },
   );

@@ -1,8 +1,9 @@
 /** `emit`, to clients of two servers. */
 import assert from "node:assert/strict";
+import { oneAway } from "../support/away.ts";
 import { createCluster } from "../support/cluster.ts";
 import { databaseUri } from "../support/database.ts";
-import { listenTo } from "../support/sql.ts";
+import { createDatabase, listenTo } from "../support/sql.ts";
 import { test } from "../support/test.ts";
 import { until } from "../support/wait.ts";
 import { execute, runHere } from "./command_line.ts";
@@ -107,4 +108,20 @@ test("more than any event may have is not read from the standard input to its en
   const { code, err } = await execute(scope, args, { input: "x".repeat(64 * 1024 * 1024 + 1) });
   assert.equal(code, 1);
   assert.match(err, /^socketio-pg: Cannot read more than 67108864 characters[^\n]*\n$/);
+});
+
+test("with --recovery clients that are away get it when they come back", async (scope) => {
+  const { cluster, prefix, goes, comeBack } = await oneAway(scope);
+  const args = ["--uri", cluster.uri, "--prefix", prefix, "--recovery"];
+  assert.deepEqual(await execute(scope, ["emit", "kept", "1", "--to", "a", ...args]), SILENT);
+  assert.deepEqual(await runHere(["emit", "last", ...args]), SILENT);
+  await comeBack("last");
+  assert.deepEqual(goes.received, [["kept", 1], ["last"]]);
+});
+
+test("where there is no log it says how to make one", async (scope) => {
+  const { uri } = await createDatabase(scope, await databaseUri());
+  const { code, out, err } = await runHere(["emit", "kept", "--recovery", "--uri", uri]);
+  assert.deepEqual([code, out], [1, ""]);
+  assert.match(err, /^socketio-pg: Cannot keep .* run "socketio-pg install-sql --recovery"\n$/);
 });

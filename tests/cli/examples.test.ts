@@ -26,6 +26,8 @@ function commandsIn(text: string): string[][] {
 
 test("every example runs", async (scope) => {
   const { uri } = await createDatabase(scope, await databaseUri());
+  // What keeps events needs its tables.
+  await runHere(["install-sql", "--recovery", "--uri", uri]);
   const texts = [PAGE, HELP, ...COMMANDS.map(({ help }) => help)];
   const examples = texts.flatMap(commandsIn);
   assert.ok(examples.length > 40, `there are ${examples.length}`);

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { Places } from "../../src/bus/places.ts";
 import { type Heard, Traffic } from "../../src/cli/traffic.ts";
+import { numbered } from "../../src/wire/logged.ts";
 import { outgoing, packFrames, repeated, resent } from "../../src/wire/frame.ts";
 import { encodeMessage, MessageType } from "../../src/wire/message.ts";
 import { encodeEvent } from "../../src/wire/packet.ts";
@@ -93,4 +94,11 @@ test("packets of another parser, and requests, are named", () => {
       ["other", undefined, undefined, true],
     ],
   );
+});
+
+test("what is in the log of recovery is shown as everything else", () => {
+  const { heard, receive } = createReader();
+  const [first = "", second = ""] = framesOf(["a"], ["b"]);
+  receive(numbered(1, first), numbered(2, '{"emit":["plain"]}'), numbered(3, second));
+  assert.deepEqual(heard.map(({ event }) => event), ["a", "plain", "b"]);
 });

@@ -24,7 +24,17 @@ for each row execute function socketio.emit_changes(
 `,
   );
   const many = ["shop.Order", "update", "insert", "--statement", "--columns", "*"];
-  const more = ["--old", "all", "--on-large", "skip", "--max-bytes", "9000", "--nsp", "chat"];
+  const more = [
+    "--old",
+    "all",
+    "--on-large",
+    "skip",
+    "--max-bytes",
+    "9000",
+    "--nsp",
+    "chat",
+    "--recovery",
+  ];
   assert.equal(
     await printed(...many, ...more, "--room", "a", "--room", "b", "--event", "x", "--name", "it's"),
     `create trigger "it's_insert"
@@ -33,7 +43,7 @@ referencing new table as new_rows
 for each statement execute function socketio.emit_changes(
   'x',
   '["a","b"]',
-  '{"columns":"*","old":"all","on_large":"skip","max_bytes":9000,"nsp":"/chat"}'
+  '{"columns":"*","old":"all","on_large":"skip","max_bytes":9000,"nsp":"/chat","flags":{"recovery":true}}'
 );
 
 create trigger "it's_update"
@@ -42,7 +52,7 @@ referencing old table as old_rows new table as new_rows
 for each statement execute function socketio.emit_changes(
   'x',
   '["a","b"]',
-  '{"columns":"*","old":"all","on_large":"skip","max_bytes":9000,"nsp":"/chat"}'
+  '{"columns":"*","old":"all","on_large":"skip","max_bytes":9000,"nsp":"/chat","flags":{"recovery":true}}'
 );
 `,
   );

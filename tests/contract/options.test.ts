@@ -33,6 +33,9 @@ const REFUSED: Record<string, unknown[]> = {
   ],
   encrypt: [true, "true", 1, null],
   redactHandshake: ["true", 1, null, {}, []],
+  recovery: [true, "durable", 1, null, [], { durable: "yes" }, { durable: null }, {
+    Durable: true,
+  }],
 };
 
 for (const [name, values] of Object.entries(REFUSED)) {

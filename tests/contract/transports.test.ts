@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import parser from "socket.io-msgpack-parser";
 import { pgAdapter, type PgAdapterError } from "../../mod.ts";
+import { HAS_RECOVERY } from "../support/offset.ts";
 import { createCluster, createNode } from "../support/cluster.ts";
 import { runtime } from "../support/runtime.ts";
 import { test } from "../support/test.ts";
@@ -106,7 +107,7 @@ test("a broadcast is encoded once in the whole cluster, and read by no server", 
   cluster.io(0).emit("counted", 2);
   assert.equal((await cluster.receivers("counted")).length, 18);
   assert.deepEqual(counts, { encoded: 2, decoded: 1 });
-});
+}, { skip: HAS_RECOVERY && "each server adds the offset" });
 
 test("a parser whose packets are texts that a database cannot hold", async (t) => {
   class Encoder {

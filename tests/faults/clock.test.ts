@@ -46,14 +46,13 @@ test(
     const recover = performance.now() - goesOn;
     await traffic.acquainted(3);
     await traffic.more(50);
-    traffic.pause();
-    traffic.emit();
+    const here = await traffic.stop();
     await until(
       "it has all",
       async () => await child.tell("received") >= traffic.sent,
       20_000,
     );
-    const history = merge([await traffic.stop(), await child.tell("history")]);
+    const history = merge([here, await child.tell("history")]);
     const { sent, lost, doubled, reordered } = examine(history);
     record(29, { situation: "suspended", recover, sent, lost, doubled, reordered });
     verify(history);

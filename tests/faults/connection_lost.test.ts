@@ -1,5 +1,6 @@
 /** Connections that end, from either side, again and again, while everyone talks. */
 import assert from "node:assert/strict";
+import { HAS_RECOVERY } from "../support/offset.ts";
 import { allReady, hears, judge, terminate } from "../support/outage.ts";
 import { createCluster } from "../support/cluster.ts";
 import { databaseUri } from "../support/database.ts";
@@ -88,7 +89,14 @@ for (const at of ["before", "within"] as const) {
     async (t) => {
       const traffic = await createTraffic(t, { adapter: QUICK, rate: 67, proxied: true });
       const rules = traffic.talkers.map(({ proxy }) =>
-        proxy.cutOn({ on: "pg_notify", only: "publish", at, more: 40, times: 5, how: "fin" })
+        proxy.cutOn({
+          on: HAS_RECOVERY ? "recovery_notify" : "pg_notify",
+          only: "publish",
+          at,
+          more: 40,
+          times: 5,
+          how: "fin",
+        })
       );
       traffic.talkers.forEach(({ proxy }) => proxy.cut("rst", { only: "publish" }));
       traffic.run();

@@ -183,7 +183,7 @@ test(
     }, 20_000);
     await traffic.more(50);
     record(16, { filled: full - stopped, ejected, back, local });
-    assert.ok(ejected < 16_000, `given up after ${ejected} ms`);
+    assert.ok(ejected < 25_000, `given up after ${ejected} ms`);
     assert.ok(back < 20_000, `${back} ms without publishing`);
     await traffic.stop();
     const judge = async () => {

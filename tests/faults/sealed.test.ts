@@ -10,6 +10,7 @@ import {
   overhear,
   record as item,
 } from "../hostile/stranger.ts";
+import { splitNumber } from "../../src/wire/logged.ts";
 import { createCluster, createNode } from "../support/cluster.ts";
 import { pgAdapter } from "../../mod.ts";
 import { databaseUri } from "../support/database.ts";
@@ -42,7 +43,8 @@ for (const [mode, adapter] of Object.entries(MODES)) {
       const uid = cluster.adapter(0).stats().uid;
       for (let n = 0; n < 20; n++) cluster.io(0).emit("genuine", n);
       await cluster.settled();
-      const isGenuine = ({ payload }: { payload: string }) => payload.startsWith(uid, 2);
+      const isGenuine = ({ payload }: { payload: string }) =>
+        splitNumber(payload).frame.startsWith(uid, 2);
       await until(
         "it was overheard",
         () => heard.some((each) => each.channel === channel && isGenuine(each)),

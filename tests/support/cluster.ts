@@ -6,6 +6,7 @@ import { Manager, type ManagerOptions, type Socket as Client } from "socket.io-c
 import { pgAdapter, type PgAdapterOptions } from "../../mod.ts";
 import { databaseUri } from "./database.ts";
 import { Inbox, mark } from "./inbox.ts";
+import { HAS_RECOVERY } from "./offset.ts";
 import type { Scope } from "./test.ts";
 import { next, signal, until, within } from "./wait.ts";
 
@@ -211,6 +212,7 @@ export async function createNode(
   adapter: Adapter,
   { server, bunEngine = false }: Pick<ClusterOptions, "server" | "bunEngine"> = {},
 ): Promise<Node> {
+  if (HAS_RECOVERY) server = { connectionStateRecovery: {}, ...server };
   if (bunEngine) return await createBunNode(adapter, server);
   const http = createServer();
   const io = new Server(http, { adapter, serveClient: false, ...server });

@@ -1,4 +1,5 @@
 import type { Socket } from "socket.io-client";
+import { HAS_RECOVERY, withoutOffset } from "./offset.ts";
 import { signal, within } from "./wait.ts";
 
 /** The event that proves that whatever was sent before it has arrived. */
@@ -20,7 +21,7 @@ export class Inbox {
         const [id, server] = args as [number, number];
         this.#markers.set(id, (this.#markers.get(id) ?? new Set()).add(server));
       } else {
-        this.#messages.push({ event, args });
+        this.#messages.push({ event, args: HAS_RECOVERY ? withoutOffset(args) : args });
         this.#counts.set(event, (this.#counts.get(event) ?? 0) + 1);
       }
       this.#arrived.resolve();

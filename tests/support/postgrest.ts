@@ -19,11 +19,16 @@ export interface PostgRest {
   hang(): void;
 }
 
-/** The function of the documentation, as people install it. */
-export function notifyFunction(): string {
+/**
+ * A function of the documentation, as people install it.
+ *
+ * @param name `socketio_notify`, or `socketio_keep` for connection state recovery.
+ */
+export function notifyFunction(name = "socketio_notify"): string {
   const page = readFileSync(new URL("../../docs/emitter.md", import.meta.url), "utf8");
-  const sql = /```sql\n(create or replace function socketio_notify[^`]*)```/.exec(page)?.[1];
-  if (sql === undefined) throw new Error("docs/emitter.md has no function socketio_notify");
+  const text = new RegExp(`\`\`\`sql\n(create or replace function ${name}[^\`]*)\`\`\``);
+  const sql = text.exec(page)?.[1];
+  if (sql === undefined) throw new Error(`docs/emitter.md has no function ${name}`);
   return sql;
 }
 

@@ -1,3 +1,5 @@
+import { HAS_RECOVERY, withoutOffset } from "./offset.ts";
+
 /** What events are waited for on: sockets, servers, adapters, sources of Node. */
 export interface Source {
   // deno-lint-ignore no-explicit-any -- every source has its own types of listeners
@@ -28,7 +30,7 @@ export function next<Args extends unknown[] = unknown[]>(
   return new Promise((resolve, reject) => {
     const listener = (...args: Args) => {
       clearTimeout(timer);
-      resolve(args);
+      resolve(HAS_RECOVERY ? withoutOffset(args) as Args : args);
     };
     const timer = setTimeout(() => {
       source.off(event, listener);

@@ -85,6 +85,26 @@ function roundTrip(items: { channel: string; record: string }[]) {
   return { frames, received };
 }
 
+test("what is kept for recovery shares frames with what is kept there, and each has a number", () => {
+  const item = (record: string, key?: string) => ({
+    ...outgoing("c", record),
+    ...key !== undefined && { key },
+  });
+  const items = [
+    ...Array.from({ length: 300 }, (_, i) => item(`a${i}`, "a")),
+    item("b", "b"),
+    item("b", "b"),
+    item("none"),
+    item("a", "a"),
+    ...Array.from({ length: 200 }, () => item("none")),
+  ];
+  let sequence = 0;
+  const frames = packFrames(items, () => ({ uid: UID, sequence: ++sequence, previous: 0 }));
+  assert.deepEqual(frames.map(({ items }) => items.length), [128, 128, 44, 2, 1, 1, 200]);
+  assert.deepEqual(frames.flatMap(({ items }) => items), items);
+  for (const { items } of frames) assert.equal(new Set(items.map(({ key }) => key)).size, 1);
+});
+
 test("records of every size around a payload arrive whole and in order, whatever their characters are", () => {
   for (const character of ["a", "é", "€", "\ufeff", "🙂"]) {
     const items: { channel: string; record: string }[] = [];

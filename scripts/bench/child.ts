@@ -1,0 +1,91 @@
+/**
+ * Programs of a benchmark in processes of their own, on Node, told what to do by lines of JSON. They end when their
+ * standard input does.
+ *
+ * @module
+ */
+
+import { type ChildProcess, spawn } from "node:child_process";
+import process from "node:process";
+import { createInterface } from "node:readline";
+
+/** What a program can be told to do, by name: each takes one argument and has a result that are JSON. */
+// deno-lint-ignore no-explicit-any -- each command has an argument of its own
+export type Commands = Record<string, (argument: any) => unknown>;
+
+interface Answer {
+  readonly id: number;
+  readonly result?: unknown;
+  readonly error?: string;
+}
+
+/** The handle of a program that calls {@linkcode obey}. */
+export class Child<C extends Commands> {
+  readonly #child: ChildProcess;
+  readonly #open: Map<number, (answer: Answer) => void> = new Map();
+  #count = 0;
+  #isEnded = false;
+
+  /**
+   * Starts it.
+   *
+   * @param node The program of Node.
+   * @param file The path of the module.
+   */
+  constructor(node: string, file: string) {
+    const args = ["--disable-warning=ExperimentalWarning", file];
+    const child = spawn(node, args, { stdio: ["pipe", "pipe", "inherit"] });
+    this.#child = child;
+    // A process that is gone cannot be told anything; its end says so.
+    child.stdin?.on("error", () => {});
+    child.once("exit", (code, signal) => {
+      this.#isEnded = true;
+      const error = `Cannot go on as a process of the benchmark has ended: ${signal ?? code}`;
+      for (const [id, answer] of this.#open) answer({ id, error });
+    });
+    createInterface({ input: child.stdout! }).on("line", (line) => {
+      const answer = JSON.parse(line) as Answer;
+      this.#open.get(answer.id)?.(answer);
+      this.#open.delete(answer.id);
+    });
+  }
+
+  /** Tells it to do something, and waits for the result. */
+  async tell<K extends keyof C & string>(
+    command: K,
+    argument?: Parameters<C[K]>[0],
+  ): Promise<Awaited<ReturnType<C[K]>>> {
+    if (this.#isEnded) throw new Error(`Cannot tell "${command}" as the process has ended`);
+    const id = ++this.#count;
+    const answer = await new Promise<Answer>((resolve) => {
+      this.#open.set(id, resolve);
+      this.#child.stdin?.write(`${JSON.stringify({ id, command, argument })}\n`);
+    });
+    if (answer.error !== undefined) throw new Error(answer.error);
+    return answer.result as Awaited<ReturnType<C[K]>>;
+  }
+
+  /** Lets it end. */
+  end(): void {
+    this.#child.stdin?.end();
+  }
+}
+
+/** Does what the parent says until that has nothing to say any more. */
+export function obey(commands: Commands): void {
+  const input = createInterface({ input: process.stdin });
+  const write = (answer: Answer) => process.stdout.write(`${JSON.stringify(answer)}\n`);
+  input.on("line", (line) => {
+    const { id, command, argument } = JSON.parse(line) as {
+      id: number;
+      command: string;
+      argument: unknown;
+    };
+    const run = async (): Promise<unknown> => await commands[command]?.(argument);
+    run().then(
+      (result) => write({ id, result: result ?? null }),
+      (fault: unknown) => write({ id, error: String(fault) }),
+    );
+  });
+  input.on("close", () => process.exit());
+}

@@ -1,0 +1,157 @@
+/** Keeping and taking sessions, against a publisher whose every answer the test decides. */
+import assert from "node:assert/strict";
+import { PgAdapterError } from "../../src/errors.ts";
+import { Recovery } from "../../src/recovery/recovery.ts";
+import { signal, until } from "../support/wait.ts";
+import { test } from "../support/test.ts";
+
+const OPTIONS = { maxDisconnectionDuration: 60_000, silence: 45_000, isDurable: false };
+
+interface Asked {
+  readonly text: string;
+  readonly parameters: (string | null)[];
+  answer(rows: Record<string, unknown>[]): void;
+  fail(fault: unknown): void;
+}
+
+/** A publisher that does nothing by itself. */
+class Puppet {
+  readonly flushes: (() => void)[] = [];
+  readonly asked: Asked[] = [];
+  readonly errors: PgAdapterError[] = [];
+  readonly recovery: Recovery = new Recovery("0123456789abcdef", OPTIONS, undefined, {
+    flush: () => {
+      const { promise, resolve } = signal();
+      this.flushes.push(() => resolve());
+      return promise;
+    },
+    query: (text, parameters) =>
+      new Promise((answer, fail) => this.asked.push({ text, parameters, answer, fail })),
+  }, (error) => this.errors.push(error));
+
+  keep(pid: string, data: unknown = {}): void {
+    this.recovery.keep({ sid: `s${pid}`, pid, rooms: [], data }, ["channel"]);
+  }
+
+  /** The next statement. */
+  async next(): Promise<Asked> {
+    await until("a statement", () => this.asked.length > 0);
+    return this.asked.shift()!;
+  }
+
+  /** The next flush is over. */
+  async flushed(): Promise<void> {
+    await until("a flush", () => this.flushes.length > 0);
+    this.flushes.shift()!();
+  }
+}
+
+function kept({ parameters: [text] }: Asked): { pid: string; origin: string }[] {
+  return JSON.parse(text!);
+}
+
+test("a session waits for what was sent before it, whatever else is being kept", async () => {
+  const puppet = new Puppet();
+  puppet.keep("one");
+  // While what was sent before the first is on its way, something is sent, and a second client leaves.
+  puppet.keep("two");
+  await puppet.flushed();
+  const first = await puppet.next();
+  assert.deepEqual(kept(first).map(({ pid }) => pid), ["one"]);
+  first.answer([]);
+  await puppet.flushed();
+  const second = await puppet.next();
+  assert.deepEqual(kept(second).map(({ pid }) => pid), ["two"]);
+  second.answer([]);
+  await puppet.recovery.flush();
+  assert.equal(puppet.recovery.stats.persisted, 2);
+});
+
+test("a session that nobody knows was kept is kept once more, and is still the same", async () => {
+  const puppet = new Puppet();
+  puppet.keep("one");
+  await puppet.flushed();
+  const first = await puppet.next();
+  first.fail(new PgAdapterError("CONNECTION_LOST", "the connection is lost"));
+  await puppet.recovery.flush();
+  assert.equal(puppet.recovery.stats.persisted, 0);
+  puppet.recovery.resume();
+  await puppet.flushed();
+  const second = await puppet.next();
+  assert.deepEqual(
+    kept(second).map(({ origin }) => origin),
+    kept(first).map(({ origin }) => origin),
+  );
+  second.answer([]);
+  await puppet.recovery.flush();
+  assert.equal(puppet.recovery.stats.persisted, 1);
+  assert.deepEqual(puppet.errors, []);
+});
+
+test("a connection that is back before the loss of the last one was felt is used", async () => {
+  const puppet = new Puppet();
+  puppet.keep("one");
+  await puppet.flushed();
+  const first = await puppet.next();
+  puppet.recovery.resume();
+  first.fail(new PgAdapterError("CONNECTION_LOST", "the connection is lost"));
+  await puppet.flushed();
+  (await puppet.next()).answer([]);
+  await puppet.recovery.flush();
+  assert.equal(puppet.recovery.stats.persisted, 1);
+});
+
+test("a session that is refused is told of, and the next one is kept", async () => {
+  const puppet = new Puppet();
+  puppet.keep("one");
+  await puppet.flushed();
+  (await puppet.next()).fail(Object.assign(new Error("no such function"), { code: "42883" }));
+  await puppet.recovery.flush();
+  assert.deepEqual(puppet.errors.map(({ code }) => code), ["RECOVERY_FAILED"]);
+  puppet.keep("two");
+  await puppet.flushed();
+  (await puppet.next()).answer([]);
+  await puppet.recovery.flush();
+  const { persisted, failed } = puppet.recovery.stats;
+  assert.deepEqual({ persisted, failed }, { persisted: 1, failed: 1 });
+});
+
+test("many sessions go in statements of a bounded size", async () => {
+  const puppet = new Puppet();
+  for (let i = 0; i < 100; i++) puppet.keep(`p${i}`, "x".repeat(50_000));
+  const pids: string[] = [];
+  while (pids.length < 100) {
+    await puppet.flushed();
+    const asked = await puppet.next();
+    assert.ok(asked.parameters[0]!.length < 3_000_000, `${asked.parameters[0]!.length}`);
+    pids.push(...kept(asked).map(({ pid }) => pid));
+    asked.answer([]);
+  }
+  assert.deepEqual(pids, Array.from({ length: 100 }, (_, i) => `p${i}`));
+  await puppet.recovery.flush();
+});
+
+test("who asks for a session asks again as the same one when the connection is lost", async () => {
+  const puppet = new Puppet();
+  const restoring = puppet.recovery.restore("one", "channel", 7);
+  const first = await puppet.next();
+  first.fail(new PgAdapterError("CONNECTION_LOST", "the connection is lost"));
+  const second = await puppet.next();
+  assert.deepEqual(second.parameters, first.parameters);
+  second.fail(new PgAdapterError("DISCONNECTED", "there is no connection"));
+  const third = await puppet.next();
+  third.fail(Object.assign(new Error("no such function"), { code: "42883" }));
+  assert.equal(await restoring, undefined);
+  assert.deepEqual(puppet.errors.map(({ code }) => code), ["RECOVERY_FAILED"]);
+});
+
+test("who asks while the database does not answer gives up, and stops asking", async () => {
+  const puppet = new Puppet();
+  const start = performance.now();
+  assert.equal(await puppet.recovery.restore("one", "channel", 7), undefined);
+  assert.ok(performance.now() - start < 4_000);
+  (await puppet.next()).fail(new PgAdapterError("CONNECTION_LOST", "the connection is lost"));
+  await until("a time in which it would have asked", () => performance.now() - start > 2_300);
+  assert.equal(puppet.asked.length, 0);
+  assert.deepEqual(puppet.errors.map(({ code }) => code), ["RECOVERY_FAILED"]);
+});

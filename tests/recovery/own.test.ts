@@ -187,11 +187,13 @@ test("who comes back while a long backlog is sent waits until it is in the log",
   await goAway();
   for (let n = 0; n < 3_000; n++) io.emit("n", n, "x".repeat(2_000));
   await watcher.has("n", 3_000);
-  const back = comeBack();
   const { adapter } = cluster.nodes[0]!;
-  await until("it sends again", () => adapter.stats().phase === "ready");
-  assert.ok(adapter.stats().queued.messages > 0);
-  await Promise.all([wanderer.comeTo(cluster.port(0)), back]);
+  const comes = async () => {
+    await until("it sends again", () => adapter.stats().phase === "ready");
+    assert.ok(adapter.stats().queued.messages > 0);
+    await wanderer.comeTo(cluster.port(0));
+  };
+  await Promise.all([comeBack(), comes()]);
   assert.ok(wanderer.client.recovered);
   io.emit("n", 3_000);
   await wanderer.has("n", 3_001);

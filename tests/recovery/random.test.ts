@@ -42,12 +42,19 @@ for (const hasFaults of [false, true]) {
   }, { deadline: minutes * 60_000 + 120_000 });
 }
 
-/** Runs something that cleans up behind itself. */
+/** Runs something that cleans up behind itself; what went wrong first is what is told. */
 async function alone<T>(body: (scope: Scope) => Promise<T>): Promise<T> {
   const undos: (() => unknown)[] = [];
+  const undo = async () => {
+    for (const each of undos.splice(0).reverse()) await each();
+  };
+  let result: T;
   try {
-    return await body({ after: (undo) => undos.push(undo) });
-  } finally {
-    for (const undo of undos.reverse()) await undo();
+    result = await body({ after: (each) => undos.push(each) });
+  } catch (fault) {
+    await undo().catch(() => {});
+    throw fault;
   }
+  await undo();
+  return result;
 }

@@ -76,7 +76,7 @@ class Run {
   readonly #numbers: Map<number, number> = new Map();
   readonly #logged: number[] = Array.from({ length: SERVERS }, () => 0);
   #read = 0;
-  isOver = false;
+  #isOver = false;
 
   constructor(cluster: RecoveryCluster, random: Random, sql: Sql) {
     this.cluster = cluster;
@@ -96,6 +96,16 @@ class Run {
       this.#wanderers.push(drifter);
       await drifter.connect();
     }
+  }
+
+  /** From now on nobody emits, and nobody is cut off. */
+  end(): void {
+    this.#isOver = true;
+    for (const { relay } of this.#wanderers) relay.tearSooner();
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
   }
 
   /** Emits one packet. */
@@ -124,7 +134,7 @@ class Run {
 
   /** Emits without an end, as fast as PostgreSQL takes it. */
   async emitAll(server: number): Promise<void> {
-    while (!this.isOver) {
+    while (!this.#isOver) {
       const queued = this.cluster.nodes[server]!.adapter.stats().queued.messages;
       for (let i = queued; i < MAX_QUEUED; i += 10) this.emit(server);
       await pause(this.#random.below(3));
@@ -136,7 +146,7 @@ class Run {
     const random = this.#random;
     const wanderer = this.#wanderers[i]!;
     await pause(random.below(500));
-    while (!this.isOver) {
+    while (!this.#isOver) {
       const server = this.cluster.nodes.findIndex(({ port }) => port === wanderer.relay.target);
       const { id } = wanderer;
       const gone = signal();
@@ -447,7 +457,7 @@ export async function runRandom(
   const sql = connectSql(scope, cluster.uri);
   const run = new Run(cluster, random, sql);
   await run.start(scope);
-  const over = pause(ms).then(() => run.isOver = true);
+  const over = pause(ms).then(() => run.end());
   const jobs = [
     ...cluster.nodes.map((_, server) => run.emitAll(server)),
     ...Array.from({ length: CLIENTS }, (_, i) => run.wander(i)),
@@ -471,7 +481,7 @@ export async function runRandom(
     await Promise.all([over, ...jobs]);
     await run.verify();
   } catch (cause) {
-    run.isOver = true;
+    run.end();
     await Promise.allSettled(jobs);
     throw new Error(`${(cause as Error).message} (${run.describe()})`, { cause });
   }

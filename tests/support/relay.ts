@@ -41,6 +41,11 @@ export class Relay {
     for (const socket of this.#open) socket.destroy();
   }
 
+  /** Tears at once what is to be torn after some more bytes: there are none to come. */
+  tearSooner(): void {
+    if (this.#left !== Infinity) this.tear();
+  }
+
   /** Passes nothing on to the client any more, until it is torn: what the server writes is lost then. */
   stall(): void {
     for (const socket of this.#open) socket.pause();

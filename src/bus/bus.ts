@@ -162,6 +162,8 @@ export class Bus {
       : new Sealer(options.secret, options.encrypt);
     this.#inbox = new Inbox(this.uid, options, sealer, {
       message: (uid, message) => this.#receive(uid, message),
+      isOfProcesses: (channel) =>
+        channel === this.#clusterChannel || channel === this.#privateChannel,
       isEchoWanted: () => this.#pulse.isWaiting || this.#own.length > 0,
       echo: (sequence, number) => this.#echo(sequence, number),
       heard: (uid) => this.#heard(uid),
@@ -245,11 +247,7 @@ export class Bus {
       error,
       notification: (channel, payload) => {
         this.#pulse.heard();
-        const place = this.#places.of(channel);
-        // A plain message for a namespace or a room that was just left is for nobody here.
-        const isLeft = place === undefined && payload.startsWith("{") &&
-          channel !== this.#clusterChannel && channel !== this.#privateChannel;
-        if (!isLeft) this.#inbox.receive(channel, payload, place);
+        this.#inbox.receive(channel, payload, this.#places.of(channel));
       },
       opening: (opening) => this.#inbox.processes.open(opening),
       listening: (opening, channels) => {

@@ -56,6 +56,8 @@ export interface InboxEvents {
    * @throws MalformedMessage when the message is refused.
    */
   message(uid: string | undefined, message: Message): void;
+  /** Whether a channel is one of processes, and never one of a namespace or a room. */
+  isOfProcesses(channel: string): boolean;
   /** Whether it matters that one of our own frames comes back. */
   isEchoWanted(): boolean;
   /**
@@ -165,7 +167,7 @@ export class Inbox {
    * Takes a payload. Never throws.
    *
    * @param channel The channel it came on.
-   * @param place What the channel stands for, when plain messages are welcome there.
+   * @param place What the channel stands for: nothing if it is one of processes, or not wanted any more.
    */
   receive(channel: string, payload: string, place?: Place): void {
     const { number, frame } = splitNumber(payload);
@@ -208,6 +210,8 @@ export class Inbox {
   ): void {
     if (payload.startsWith("{")) {
       if (place === undefined) {
+        // What is for a namespace or a room that was just left is for nobody here.
+        if (!this.#events.isOfProcesses(channel)) return;
         throw new MalformedMessage("Cannot read a plain message as its channel has no namespace");
       }
       const message = decodePlain(payload, place);

@@ -22,6 +22,7 @@ function setUp(maxPayload = 1_000_000) {
       if (refuse !== undefined && message.value === "refuse") throw refuse;
       messages.push([uid, message]);
     },
+    isOfProcesses: (channel) => channel === "processes",
     isEchoWanted: () => true,
     echo: () => echoes++,
     heard: () => {},
@@ -195,4 +196,14 @@ test("unfinished records are bounded: the sender that was silent for longest los
   }
   // Four records of the largest size, of a million characters each, are what is kept.
   assert.ok(inbox.stats.incomplete >= 4, String(inbox.stats.incomplete));
+});
+
+test("a plain message for what was just left is for nobody, and on a channel of processes an error", () => {
+  const { receive, messages, errors } = setUp();
+  receive('{"emit":["a"]}');
+  receive('@1764130000000001;{"emit":["a"]}');
+  assert.deepEqual(errors, []);
+  receive('@1764130000000001;{"emit":["a"]}', "processes");
+  assert.match(errors[0]!.message, /channel has no namespace/);
+  assert.deepEqual(messages, []);
 });

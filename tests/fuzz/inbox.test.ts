@@ -20,6 +20,7 @@ function createInbox() {
     undefined,
     {
       message: (_uid, message) => seen.push(message),
+      isOfProcesses: (channel) => channel === "processes",
       isEchoWanted: () => true,
       echo: () => {},
       heard: () => {},

@@ -11,19 +11,21 @@
  * @module
  */
 
-import { spawn, spawnSync } from "node:child_process";
-import { cpus, totalmem } from "node:os";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { cpus } from "node:os";
 import postgres from "postgres";
-import { freePort, startPostgres } from "../tests/support/postgres.ts";
-import { Child } from "./bench/child.ts";
-import type { CLIENTS } from "./bench/clients.ts";
+import type { Runner } from "./bench/child.ts";
+import { Cluster } from "./bench/cluster.ts";
+import {
+  type Daemon,
+  processorName,
+  startPostgresDaemon,
+  startRedisDaemon,
+} from "./bench/daemons.ts";
 import { count, median, quantile, spread } from "./bench/figures.ts";
-import { postmasterOf, processorTime } from "./bench/processor.ts";
-import type { SERVER, ServerOptions } from "./bench/server.ts";
-import { runtimes } from "./toolchain.ts";
+import { PEERS } from "./bench/peers.ts";
+import { runtimes, versionOf } from "./toolchain.ts";
 
 const { values } = parseArgs({
   args: process.argv.slice(2),
@@ -53,180 +55,115 @@ interface Round {
   /** Microseconds of processor time for a message. */
   readonly servers: number;
   readonly database: number;
+  readonly wrong: number;
 }
 
-/** Servers of one kind with their clients. */
-class Contender {
-  readonly name: string;
-  readonly #options: ServerOptions;
-  readonly #database: number;
-  readonly #servers: Child<typeof SERVER>[] = [];
-  readonly #clients: Child<typeof CLIENTS>;
-  #sent = 0;
-
-  /**
-   * @param node The program of Node.
-   * @param database The process of the database.
-   */
-  constructor(node: string, name: string, options: ServerOptions, database: number) {
-    this.name = name;
-    this.#options = options;
-    this.#database = database;
-    const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-    for (let i = 0; i < servers; i++) {
-      this.#servers.push(new Child(node, file("./bench/server.ts")));
-    }
-    this.#clients = new Child(node, file("./bench/clients.ts"));
+/** Bursts for a while. */
+async function burst(cluster: Cluster, size: number): Promise<Round> {
+  const each = burstOf(size);
+  let messages = 0, wrong = 0;
+  const before = await cluster.used();
+  const start = performance.now();
+  while (performance.now() - start < ms) {
+    const { lost, duplicated, disordered } = await cluster.send({ size, count: each });
+    messages += each;
+    wrong += lost + duplicated + disordered;
   }
-
-  /** Settles when what the first server sends arrives everywhere. */
-  async start(): Promise<void> {
-    const ports: number[] = [];
-    for (const server of this.#servers) ports.push(await server.tell("start", this.#options));
-    await this.#clients.tell("connect", { ports, each: clients });
-    do await this.#servers[0]!.tell("burst", { from: this.#sent++, count: 1, size: 100 }); while (
-      !await this.#clients.tell("soon", this.#sent)
-    );
-    await this.#clients.tell("align");
-    // What is compiled once is compiled now.
-    for (let n = 0; n < 3; n++) await this.#burst(2_000, 100);
-  }
-
-  /** Bursts for a while. */
-  async round(size: number): Promise<Round> {
-    const burst = burstOf(size);
-    const before = await this.#times();
-    const start = performance.now();
-    const from = this.#sent;
-    while (performance.now() - start < ms) await this.#burst(burst, size);
-    const seconds = (performance.now() - start) / 1_000;
-    const after = await this.#times();
-    const messages = this.#sent - from;
-    return {
-      rate: messages / seconds,
-      servers: (after.servers - before.servers) / messages,
-      database: (after.database - before.database) / messages,
-    };
-  }
-
-  /** The milliseconds of messages that are sent one by one. */
-  async alone(size: number): Promise<number[]> {
-    const times = await this.#clients.tell("alone", { count: ALONE, size });
-    this.#sent += ALONE;
-    return times;
-  }
-
-  /** How many messages were missing or not in order. */
-  async wrong(): Promise<number> {
-    return await this.#clients.tell("wrong");
-  }
-
-  end(): void {
-    for (const child of [...this.#servers, this.#clients]) child.end();
-  }
-
-  async #burst(messages: number, size: number): Promise<void> {
-    const from = this.#sent;
-    this.#sent += messages;
-    await this.#servers[0]!.tell("burst", { from, count: messages, size });
-    await this.#clients.tell("until", this.#sent);
-  }
-
-  async #times(): Promise<{ servers: number; database: number }> {
-    const each = await Promise.all(this.#servers.map((server) => server.tell("processor")));
-    return {
-      servers: each.reduce((sum, time) => sum + time, 0),
-      database: processorTime(this.#database),
-    };
-  }
+  const seconds = (performance.now() - start) / 1_000;
+  const after = await cluster.used();
+  const processor = after.servers.reduce(
+    (sum, { processor }, i) => sum + processor - before.servers[i]!.processor,
+    0,
+  );
+  return {
+    rate: messages / seconds,
+    servers: processor / messages,
+    database: (after.database - before.database) / messages,
+    wrong,
+  };
 }
 
-const redisVersion = /v=(\S+)/.exec(
-  spawnSync("redis-server", ["--version"], { encoding: "utf8" }).stdout ?? "",
-)?.[1];
-if (redisVersion === undefined) throw new Error("Cannot compare as there is no redis-server");
+/** The milliseconds of messages that are sent one by one, each when all clients have the one before. */
+async function alone(cluster: Cluster, size: number): Promise<number[]> {
+  const times: number[] = [];
+  for (let n = 0; n < ALONE; n++) {
+    const { latencies } = await cluster.send({ size, count: 1, rate: 1_000 });
+    times.push(Math.max(...latencies));
+  }
+  return times;
+}
 
 const { node } = await runtimes((line) => console.log(line));
-const bin = values["postgres-bin"];
-const database = await startPostgres({
-  ...bin !== undefined && { bin },
-  settings: { fsync: "on", full_page_writes: "on" },
-});
-const port = await freePort();
-const redis = spawn("redis-server", ["--port", `${port}`, "--save", "", "--appendonly", "no"], {
-  stdio: "ignore",
-});
-const sql = postgres(database.uri, { max: 1, onnotice: () => {} });
-const contenders: Contender[] = [];
-try {
-  await sql`create database plain`;
-  const postmaster = await postmasterOf(sql);
-  const [ours, theirs, plain] = [
-    ["socketio-pg", "socketio-pg", database.uri, true, postmaster],
-    ["redis-streams", "redis-streams", `redis://127.0.0.1:${port}`, true, redis.pid!],
-    [
-      "socketio-pg, no recovery",
-      "socketio-pg",
-      database.uri.replace(/postgres$/, "plain"),
-      false,
-      postmaster,
-    ],
-  ].map(([name, adapter, uri, hasRecovery, pid]) => {
-    const options = { adapter, uri, hasRecovery } as ServerOptions;
-    const contender = new Contender(node, name as string, options, pid as number);
-    contenders.push(contender);
-    return contender;
-  }) as [Contender, Contender, Contender];
-  for (const contender of contenders) await contender.start();
+const runner: Runner = { kind: "node", path: node };
+const daemons: Daemon[] = [];
+const clusters = new Map<string, Cluster>();
 
+async function start(name: string, peer: string, hasRecovery: boolean): Promise<Cluster> {
+  const daemon = PEERS[peer]!.database === "redis"
+    ? await startRedisDaemon()
+    : await startPostgresDaemon(values["postgres-bin"]);
+  daemons.push(daemon);
+  const cluster = new Cluster({
+    runner,
+    node: runner,
+    servers,
+    clients,
+    server: { peer, uri: daemon.uri, hasRecovery, namespaces: 0 },
+    daemon,
+  });
+  clusters.set(name, cluster);
+  await cluster.start(0);
+  return cluster;
+}
+
+try {
+  const ours = await start("socketio-pg", "socketio-pg", true);
+  const theirs = await start("redis-streams", "redis-streams", true);
+  const plain = await start("socketio-pg, no recovery", "socketio-pg", false);
   console.log(
-    `${cpus().length} × ${cpus()[0]?.model.trim()}, ${
-      Math.round(totalmem() / 2 ** 30)
-    } GiB; PostgreSQL ${database.version} (fsync on, otherwise its defaults), Redis ${redisVersion} ` +
-      `(no persistence), Node ${
-        spawnSync(node, ["--version"], { encoding: "utf8" }).stdout.trim()
-      }\n` +
+    `${cpus().length} × ${processorName()}; ${
+      [...new Set(daemons.map(({ description }) => description))].join("; ")
+    }; Node ${versionOf(node)}\n` +
       `${servers} servers, clients on each: ${clients}; the first server sends to all; ${rounds} rounds of ${ms} ms in turn\n` +
-      `socketio-pg: defaults, unlogged tables. redis-streams: maxLen 100,000, readCount 1,000, onlyPlaintext`,
+      `redis-streams: ${PEERS["redis-streams"]!.settings}`,
   );
   for (const size of values.size.map(Number)) {
-    const found = new Map<Contender, Round[]>(contenders.map((each) => [each, []]));
+    const found = new Map<Cluster, Round[]>([ours, theirs, plain].map((each) => [each, []]));
     const ratios: number[] = [];
     for (let n = 0; n < rounds; n++) {
       // Each of them is first as often as the others.
-      const order = contenders.map((_, i) => contenders[(i + n) % contenders.length]!);
-      for (const each of order) found.get(each)!.push(await each.round(size));
+      const order = [...found.keys()].map((_, i, all) => all[(i + n) % all.length]!);
+      for (const each of order) found.get(each)!.push(await burst(each, size));
       ratios.push(found.get(ours)!.at(-1)!.rate / found.get(theirs)!.at(-1)!.rate);
     }
     console.log(`\n${size} B, bursts of ${burstOf(size)}`);
-    for (const [each, results] of found) {
+    for (const [name, each] of clusters) {
+      const results = found.get(each)!;
       const rates = results.map(({ rate }) => rate);
-      const times = await each.alone(size);
+      const times = await alone(each, size);
+      const wrong = results.reduce((sum, { wrong }) => sum + wrong, 0);
       console.log(
-        `${each.name}: ${count(median(rates))} messages/s (${spread(rates)}); ` +
+        `${name}: ${count(median(rates))} messages/s (${spread(rates)}); ` +
           `processor µs a message: servers ${
             count(median(results.map(({ servers }) => servers)))
           }, ` +
           `database ${count(median(results.map(({ database }) => database)))}; ` +
-          `alone ${count(median(times))} ms (99 %: ${count(quantile(times, 0.99))})`,
+          `alone ${count(median(times))} ms (99 %: ${count(quantile(times, 0.99))})` +
+          (wrong > 0 ? `; ${wrong} were lost, doubled or out of order` : ""),
       );
     }
     console.log(`socketio-pg / redis-streams: ${count(median(ratios))} (${spread(ratios)})`);
     const factor = [ours, plain].map((each) => median(found.get(each)!.map(({ rate }) => rate)));
     console.log(`with recovery / without: ${count(factor[0]! / factor[1]!)}`);
   }
-  for (const each of contenders) {
-    const wrong = await each.wrong();
-    if (wrong > 0) console.log(`${each.name}: ${wrong} messages were missing or not in order`);
-  }
+  const sql = postgres(daemons[0]!.uri, { max: 1, onnotice: () => {} });
   const [log] = await sql<{ size: string }[]>`
     select pg_size_pretty(sum(pg_total_relation_size(oid))) as size from pg_class
     where relname ~ '^recovery_packets_' and relkind = 'r'`;
   console.log(`\nThe log of socketio-pg takes ${log?.size} in the end`);
-} finally {
-  for (const each of contenders) each.end();
-  redis.kill();
   await sql.end();
-  await database.stop();
+} finally {
+  for (const each of clusters.values()) each.end();
+  for (const each of daemons) await each.stop();
 }
 process.exit();

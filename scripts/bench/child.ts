@@ -1,6 +1,6 @@
 /**
- * Programs of a benchmark in processes of their own, on Node, told what to do by lines of JSON. They end when their
- * standard input does.
+ * Programs of a benchmark in processes of their own, told what to do by lines of JSON. They end when their standard
+ * input does.
  *
  * @module
  */
@@ -8,16 +8,30 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { ROOT } from "../toolchain.ts";
 
 /** What a program can be told to do, by name: each takes one argument and has a result that are JSON. */
 // deno-lint-ignore no-explicit-any -- each command has an argument of its own
 export type Commands = Record<string, (argument: any) => unknown>;
+
+/** What runs a program. */
+export interface Runner {
+  readonly kind: "deno" | "bun" | "node";
+  readonly path: string;
+}
 
 interface Answer {
   readonly id: number;
   readonly result?: unknown;
   readonly error?: string;
 }
+
+const FLAGS: Readonly<Record<Runner["kind"], readonly string[]>> = {
+  deno: ["run", "-A"],
+  bun: [],
+  node: ["--disable-warning=ExperimentalWarning"],
+};
 
 /** The handle of a program that calls {@linkcode obey}. */
 export class Child<C extends Commands> {
@@ -29,12 +43,14 @@ export class Child<C extends Commands> {
   /**
    * Starts it.
    *
-   * @param node The program of Node.
-   * @param file The path of the module.
+   * @param file The name of the module in this folder.
    */
-  constructor(node: string, file: string) {
-    const args = ["--disable-warning=ExperimentalWarning", file];
-    const child = spawn(node, args, { stdio: ["pipe", "pipe", "inherit"] });
+  constructor({ kind, path }: Runner, file: string) {
+    const module = fileURLToPath(new URL(file, import.meta.url));
+    const child = spawn(path, [...FLAGS[kind], module], {
+      cwd: ROOT,
+      stdio: ["pipe", "pipe", "inherit"],
+    });
     this.#child = child;
     // A process that is gone cannot be told anything; its end says so.
     child.stdin?.on("error", () => {});
@@ -44,6 +60,8 @@ export class Child<C extends Commands> {
       for (const [id, answer] of this.#open) answer({ id, error });
     });
     createInterface({ input: child.stdout! }).on("line", (line) => {
+      // Libraries may write there, too.
+      if (!line.startsWith('{"id":')) return console.error(line);
       const answer = JSON.parse(line) as Answer;
       this.#open.get(answer.id)?.(answer);
       this.#open.delete(answer.id);
@@ -88,4 +106,18 @@ export function obey(commands: Commands): void {
     );
   });
   input.on("close", () => process.exit());
+}
+
+/** Processor time and memory of this process. */
+export interface Usage {
+  /** Microseconds of processor time so far. */
+  readonly processor: number;
+  /** Bytes that are resident. */
+  readonly memory: number;
+}
+
+/** What this process has used so far. */
+export function usage(): Usage {
+  const { user, system } = process.cpuUsage();
+  return { processor: user + system, memory: process.memoryUsage().rss };
 }

@@ -1,10 +1,10 @@
 /**
- * The clients of a benchmark, in a process of their own: they count what arrives, and see whether it is in order.
+ * The clients of a benchmark, in a process of their own: they count what arrives, and see what is missing, comes twice
+ * or out of order, and how long it took.
  *
  * @module
  */
 
-import process from "node:process";
 import { io, type Socket } from "socket.io-client";
 import { obey } from "./child.ts";
 
@@ -15,79 +15,131 @@ export interface Crowd {
   readonly each: number;
 }
 
-/** For how long something that does not arrive is waited for. */
-const PATIENCE_MS = 60_000;
+/** What is about to be sent. */
+export interface Expected {
+  /** The number of the first message. */
+  readonly from: number;
+  readonly count: number;
+  /** The rooms that messages go to in turn; all clients if there are none. */
+  readonly rooms?: readonly string[];
+}
 
-const sockets: Socket[] = [];
-/** How many messages each client has. */
-const counts: number[] = [];
-let wrong = 0;
+/** What arrived of it. */
+export interface Arrived {
+  readonly lost: number;
+  readonly duplicated: number;
+  readonly disordered: number;
+  /** Milliseconds from emit to arrival at clients of other servers than the first, where they are asked for. */
+  readonly latencies: number[];
+}
+
+/** For how long something that does not arrive is waited for. */
+const PATIENCE_MS = 30_000;
+
+class Client {
+  readonly socket: Socket;
+  /** The server that it is connected to. */
+  readonly server: number;
+  readonly rooms: Set<string> = new Set();
+  #from = 0;
+  #seen = new Uint8Array(0);
+  #missing = 0;
+  #last = -1;
+  duplicated = 0;
+  disordered = 0;
+
+  constructor(socket: Socket, server: number, look: () => void) {
+    this.socket = socket;
+    this.server = server;
+    socket.on("tick", (n: number, at: number) => {
+      const place = n - this.#from;
+      // Of what was said before anything was expected.
+      if (place < 0 || place >= this.#seen.length) return;
+      if (this.#seen[place] !== 0) {
+        if (this.#seen[place] === 2) this.duplicated++;
+        return;
+      }
+      this.#seen[place] = 2;
+      if (n < this.#last) this.disordered++;
+      this.#last = n;
+      latencies?.push(server === 0 ? NaN : performance.timeOrigin + performance.now() - at);
+      if (--this.#missing === 0) look();
+    });
+  }
+
+  expect({ from, count, rooms = [] }: Expected): void {
+    this.#from = from;
+    this.#last = -1;
+    this.duplicated = this.disordered = 0;
+    this.#missing = 0;
+    this.#seen = new Uint8Array(count);
+    for (let n = 0; n < count; n++) {
+      const isMine = rooms.length === 0 || this.rooms.has(rooms[(from + n) % rooms.length]!);
+      if (isMine) this.#missing++;
+      else this.#seen[n] = 1;
+    }
+  }
+
+  get missing(): number {
+    return this.#missing;
+  }
+}
+
+const clients: Client[] = [];
+let latencies: number[] | undefined;
 let look: () => void = () => {};
 
 /** What clients can be told to do. */
 export const CLIENTS = {
   async connect({ ports, each }: Crowd): Promise<void> {
-    for (const port of ports) {
+    for (const [server, port] of ports.entries()) {
       for (let n = 0; n < each; n++) {
         const socket = io(`http://127.0.0.1:${port}`, {
           transports: ["websocket"],
           forceNew: true,
         });
-        const at = sockets.push(socket) - 1;
-        counts[at] = 0;
-        socket.on("tick", (number: number) => {
-          if (number !== counts[at]) wrong++;
-          counts[at] = number + 1;
-          look();
-        });
+        clients.push(new Client(socket, server, () => look()));
         await new Promise<void>((resolve) => socket.once("connect", () => resolve()));
       }
     }
   },
-  /** Which message is the next that nobody has. */
-  next: () => Math.max(...counts),
-  /** Takes it that all have everything so far: servers that have just started may have missed something. */
-  align(): void {
-    counts.fill(Math.max(...counts));
-    wrong = 0;
-  },
-  /** Settles when everybody has so many messages. */
-  until(count: number): Promise<void> {
-    return everybody(count);
-  },
-  /** Whether everybody has so many messages soon. */
-  soon: (count: number) => everybody(count, 500).then(() => true, () => false),
-  /** Has messages sent, each when everybody has the one before; the milliseconds of each. */
-  async alone({ count, size }: { count: number; size: number }): Promise<number[]> {
-    const times: number[] = [];
-    for (let n = 0; n < count; n++) {
-      const start = performance.now();
-      sockets[0]!.emit("say", size);
-      await everybody(CLIENTS.next() + 1);
-      times.push(performance.now() - start);
+  /** Lets all clients of a server join rooms. */
+  async join({ server, rooms }: { server: number; rooms: string[] }): Promise<void> {
+    for (const client of clients) {
+      if (client.server !== server) continue;
+      await client.socket.emitWithAck("join", rooms);
+      for (const room of rooms) client.rooms.add(room);
     }
-    return times;
   },
-  /** How many messages were missing or not in order. */
-  wrong: () => wrong,
-  /** Microseconds of processor time so far. */
-  processor(): number {
-    const { user, system } = process.cpuUsage();
-    return user + system;
+  /** Says what is about to be sent. */
+  expect(expected: Expected & { hasLatencies?: boolean }): void {
+    for (const client of clients) client.expect(expected);
+    latencies = expected.hasLatencies === true ? [] : undefined;
+  },
+  /** Settles when everybody has what is for them, or it does not come. */
+  async arrived(ms: number = PATIENCE_MS): Promise<Arrived> {
+    await everybody(ms ?? PATIENCE_MS);
+    const sum = (pick: (client: Client) => number) =>
+      clients.reduce((total, client) => total + pick(client), 0);
+    return {
+      lost: sum(({ missing }) => missing),
+      duplicated: sum(({ duplicated }) => duplicated),
+      disordered: sum(({ disordered }) => disordered),
+      latencies: (latencies ?? []).filter((ms) => !Number.isNaN(ms)),
+    };
   },
 };
 
-function everybody(count: number, ms = PATIENCE_MS): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      look = () => {};
-      reject(new Error(`Cannot get ${count} messages in ${ms} ms: there are ${counts.join(", ")}`));
-    }, ms);
-    look = () => {
-      if (counts.some((each) => each < count)) return;
+function everybody(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
       look = () => {};
       clearTimeout(timer);
       resolve();
+    };
+    const timer = setTimeout(done, ms);
+    look = () => {
+      if (clients.every(({ missing }) => missing === 0)) done();
     };
     look();
   });

@@ -4,78 +4,120 @@
  * @module
  */
 
-import { createAdapter } from "@socket.io/redis-streams-adapter";
+import { Buffer } from "node:buffer";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import process from "node:process";
-import { createClient } from "redis";
 import { Server } from "socket.io";
-import { pgAdapter } from "../../mod.ts";
-import { obey } from "./child.ts";
+import { obey, type Usage, usage } from "./child.ts";
+import { PEERS } from "./peers.ts";
 import { text } from "./text.ts";
 
 /** What a server is made of. */
 export interface ServerOptions {
-  readonly adapter: "socketio-pg" | "redis-streams";
-  /** Of the database. */
+  /** The name of a peer. */
+  readonly peer: string;
+  /** Of its database. */
   readonly uri: string;
   readonly hasRecovery: boolean;
+  /** How many namespaces there are beside the main one. */
+  readonly namespaces: number;
 }
 
-/** What a server sends. */
-export interface Burst {
+/** What messages are like. */
+export interface Kind {
+  /** Characters of text, or bytes. */
+  readonly size: number;
+  readonly isBinary?: boolean;
+  /** The names of the rooms that they go to, in turn; all clients if there are none. */
+  readonly rooms?: readonly string[];
+}
+
+/** What a server sends at once. */
+export interface Burst extends Kind {
   /** The number of the first message. */
   readonly from: number;
   readonly count: number;
-  /** Characters of the text of each. */
-  readonly size: number;
 }
 
-/** As many entries as none of a burst is trimmed before it is read, and as many at a time as are fastest. */
-const STREAMS_OPTIONS = { maxLen: 100_000, readCount: 1_000, onlyPlaintext: true };
+/** What a server sends over a time. */
+export interface Stream extends Burst {
+  /** Messages a second. */
+  readonly rate: number;
+}
+
+/** What a server asks the others. */
+export interface Requests {
+  readonly what: "fetchSockets" | "serverSideEmit";
+  readonly ms: number;
+}
 
 let io: Server | undefined;
-let sent = 0;
 
 /** What a server can be told to do. */
 export const SERVER = {
-  async start({ adapter, uri, hasRecovery }: ServerOptions): Promise<number> {
+  async start({ peer, uri, hasRecovery, namespaces }: ServerOptions): Promise<number> {
     const http = createServer();
-    const recovery = hasRecovery ? { connectionStateRecovery: {} } : {};
-    io = new Server(http, { ...recovery, adapter: await adapterOf(adapter, uri) });
-    io.on("connection", (socket) => {
-      socket.on("say", (size: number) => void SERVER.burst({ from: sent, count: 1, size }));
+    const adapter = await PEERS[peer]!.create(uri);
+    const server = io = new Server(http, {
+      ...adapter !== undefined && { adapter },
+      ...hasRecovery && { connectionStateRecovery: {} },
+      // A megabyte that is acknowledged by nobody is no reason to hang up.
+      maxHttpBufferSize: 100_000_000,
+      perMessageDeflate: false,
     });
+    for (let n = 0; n < namespaces; n++) server.of(`/${n}`);
+    server.on("connection", (socket) => {
+      socket.on("join", async (rooms: string[], done: () => void) => {
+        await socket.join(rooms);
+        done();
+      });
+    });
+    server.on("ping", (acknowledge) => acknowledge("pong"));
     await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));
     return (http.address() as AddressInfo).port;
   },
-  /** Sends to all. */
-  burst({ from, count, size }: Burst): void {
-    const data = text(size);
-    sent = from + count;
-    for (let n = from; n < sent; n++) io?.emit("tick", n, data);
+  /** How many servers it knows, itself included. */
+  servers: () => io!.of("/").adapter.serverCount(),
+  /** Sends to all, or to rooms. */
+  burst({ from, count, ...kind }: Burst): void {
+    const send = sender(kind);
+    for (let n = from; n < from + count; n++) send(n);
   },
-  /** Microseconds of processor time so far. */
-  processor(): number {
-    const { user, system } = process.cpuUsage();
-    return user + system;
+  /** Sends at a steady rate. */
+  async stream({ from, count, rate, ...kind }: Stream): Promise<void> {
+    const send = sender(kind);
+    const start = performance.now();
+    for (let sent = 0; sent < count;) {
+      const due = Math.min(count, Math.floor((performance.now() - start) * rate / 1_000));
+      while (sent < due) send(from + sent++);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
   },
+  /** Asks the other servers, one request after the other; the milliseconds of each. */
+  async ask({ what, ms }: Requests): Promise<number[]> {
+    const ask = what === "fetchSockets"
+      ? () => io!.fetchSockets()
+      : () => io!.serverSideEmitWithAck("ping");
+    const times: number[] = [];
+    const end = performance.now() + ms;
+    while (performance.now() < end) {
+      const start = performance.now();
+      await ask();
+      times.push(performance.now() - start);
+    }
+    return times;
+  },
+  usage: (): Usage => usage(),
 };
 
-async function adapterOf(
-  name: ServerOptions["adapter"],
-  uri: string,
-): Promise<ReturnType<typeof pgAdapter> | ReturnType<typeof createAdapter>> {
-  if (name === "socketio-pg") {
-    const adapter = pgAdapter(uri);
-    adapter.on("error", (error) => console.error(`${error}`));
-    // The first namespace starts it: it is ready when what is sent arrives, which the benchmark waits for.
-    return adapter;
-  }
-  const client = createClient({ url: uri });
-  client.on("error", (error) => console.error(`${error}`));
-  await client.connect();
-  return createAdapter(client, STREAMS_OPTIONS);
+/** Sends the message of a number, with the time of that. */
+function sender({ size, isBinary, rooms = [] }: Kind): (n: number) => void {
+  const letters = text(size);
+  const data = isBinary ? Buffer.from(letters) : letters;
+  return (n) => {
+    const to = rooms.length === 0 ? io! : io!.to(rooms[n % rooms.length]!);
+    to.emit("tick", n, performance.timeOrigin + performance.now(), data);
+  };
 }
 
 obey(SERVER);

@@ -1,9 +1,9 @@
 /**
  * How many messages a second emitters bring to whoever listens: ours, and those of Socket.IO for PostgreSQL and Redis.
  *
- *     deno run -A scripts/emitter_bench.ts
- *     node scripts/emitter_bench.ts
- *     bun scripts/emitter_bench.ts
+ *     deno run -A scripts/bench/emitters.ts
+ *     node scripts/bench/emitters.ts
+ *     bun scripts/bench/emitters.ts
  *
  * Redis is measured where `redis-server` is installed. A raw listener counts what arrives, so that no Socket.IO server is
  * part of the figures.
@@ -17,8 +17,8 @@ import process from "node:process";
 import pg from "pg";
 import postgres from "postgres";
 import { createClient } from "redis";
-import { Emitter } from "../src/emitter.ts";
-import { freePort, startPostgres } from "../tests/support/postgres.ts";
+import { Emitter } from "../../src/emitter.ts";
+import { freePort, startPostgres } from "../../tests/support/postgres.ts";
 
 /** For how long something is measured. */
 const MS = 3_000;

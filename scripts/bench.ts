@@ -1,0 +1,254 @@
+/**
+ * How fast servers reach each other's clients: this adapter, those of Socket.IO for Redis and PostgreSQL, one server
+ * alone, and NOTIFY without an adapter.
+ *
+ *     deno task bench                      all groups: takes an hour
+ *     deno task bench core                 one group
+ *     deno task bench core/100B core/room  some workloads of a group
+ *     deno task bench core --rounds 3 --ms 1000 --peer redis --peer postgres
+ *     deno task bench core --save          writes docs/bench/ as well
+ *     deno task bench --list               what there is
+ *
+ * Servers are processes of their own, and so are all clients together. Those that are compared take turns in each round,
+ * and each is first as often as the others. Needs `redis-server`, and Linux for processor times.
+ *
+ * @module
+ */
+
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus, totalmem } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { parseArgs } from "node:util";
+import { BareContender } from "./bench/bare_contender.ts";
+import { svg, THEMES } from "./bench/chart.ts";
+import type { Runner } from "./bench/child.ts";
+import { Cluster, type Contender } from "./bench/cluster.ts";
+import {
+  type Daemon,
+  processorName,
+  startPostgresDaemon,
+  startRedisDaemon,
+} from "./bench/daemons.ts";
+import { type Group, GROUPS } from "./bench/groups.ts";
+import { PEERS } from "./bench/peers.ts";
+import { pictures } from "./bench/pictures.ts";
+import { document, type Measured, plainTable, type Results, tableOf } from "./bench/report.ts";
+import { type Turn, type Workload, WORKLOADS } from "./bench/workloads.ts";
+import { ROOT, type Runtimes, runtimes, versionOf } from "./toolchain.ts";
+
+/** NOTIFY and LISTEN alone. */
+const BARE = "bare postgres.js";
+
+const { values, positionals } = parseArgs({
+  args: process.argv.slice(2),
+  allowPositionals: true,
+  options: {
+    rounds: { type: "string", default: "5" },
+    ms: { type: "string", default: "2000" },
+    peer: { type: "string", multiple: true },
+    save: { type: "boolean", default: false },
+    list: { type: "boolean", default: false },
+    "postgres-bin": { type: "string" },
+  },
+});
+const rounds = Number(values.rounds), ms = Number(values.ms);
+const folder = join(ROOT, "docs/bench");
+
+/** One of those that are compared, with what carries its messages. */
+interface Started {
+  readonly name: string;
+  readonly contender: Contender;
+  readonly daemon: Daemon | undefined;
+}
+
+const open = new Set<{ end(): void } | { stop(): Promise<void> }>();
+
+async function closeAll(): Promise<void> {
+  const all = [...open];
+  open.clear();
+  for (const each of all) if ("end" in each) each.end();
+  for (const each of all) if ("stop" in each) await each.stop();
+}
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.on(signal, () => void closeAll().finally(() => process.exit(130)));
+}
+
+/** What is asked for: groups, each with its workloads. */
+function selected(): Map<Group, Workload[]> {
+  const wanted = positionals.length === 0 ? [...GROUPS.keys()] : positionals;
+  const found = new Map<Group, Workload[]>();
+  for (const each of wanted) {
+    const [name = "", workload] = each.split("/");
+    const group = GROUPS.get(name);
+    const names = workload === undefined ? group?.workloads ?? [] : [workload];
+    if (group === undefined || names.some((name) => !WORKLOADS.has(name))) {
+      throw new Error(`There is no "${each}": deno task bench --list says what there is`);
+    }
+    const list = found.get(group) ?? [];
+    list.push(...names.map((name) => WORKLOADS.get(name)!));
+    found.set(group, list);
+  }
+  return found;
+}
+
+/** Whether one of those that are compared can do what is measured. */
+function takesPart(name: string, group: Group, workload: Workload): boolean {
+  if (name === BARE) return ["100B", "1KB"].includes(workload.name) && group.name === "core";
+  return name !== "in-memory" || workload.isBetweenServers !== true && workload.name !== "idle";
+}
+
+async function start(name: string, group: Group, found: Runtimes, rooms: number): Promise<Started> {
+  const node: Runner = { kind: "node", path: found.node };
+  const runner: Runner = { kind: group.runtime, path: found[group.runtime] };
+  const kind = name === BARE ? "postgres" : PEERS[name]!.database;
+  const daemon = kind === "postgres"
+    ? await startPostgresDaemon(values["postgres-bin"])
+    : kind === "redis"
+    ? await startRedisDaemon()
+    : undefined;
+  if (daemon !== undefined) open.add(daemon);
+  const contender = name === BARE ? new BareContender(node, daemon!) : new Cluster({
+    runner,
+    node,
+    servers: kind === "none" ? 1 : group.servers,
+    clients: group.clients,
+    server: {
+      peer: name,
+      uri: daemon?.uri ?? "",
+      hasRecovery: false,
+      namespaces: group.namespaces,
+    },
+    daemon,
+  });
+  open.add(contender);
+  await contender.start(rooms);
+  return { name, contender, daemon };
+}
+
+function configuration(started: readonly Started[], group: Group, found: Runtimes): string[] {
+  const databases = new Set(started.flatMap(({ daemon }) => daemon?.description ?? []));
+  const packages = JSON.parse(readFileSync(join(ROOT, "package-lock.json"), "utf8")).packages;
+  const version = (name: string) => `${name} ${packages[`node_modules/${name}`]?.version}`;
+  return [
+    `${cpus().length} × ${processorName()}, ${
+      Math.round(totalmem() / 2 ** 30)
+    } GiB, for everything`,
+    `servers: ${versionOf(found[group.runtime]).split("\n")[0]}; clients: Node ${
+      versionOf(found.node)
+    }`,
+    [...databases].join("; "),
+    [
+      "socket.io",
+      "postgres",
+      "redis",
+      "pg",
+      "@socket.io/redis-adapter",
+      "@socket.io/redis-streams-adapter",
+      "@socket.io/postgres-adapter",
+    ].map(version).join(", "),
+    ...started.flatMap(({ name }) => name in PEERS ? [`${name}: ${PEERS[name]!.settings}`] : []),
+    `${rounds} rounds of ${ms} ms in turn`,
+  ];
+}
+
+async function runGroup(
+  group: Group,
+  workloads: readonly Workload[],
+  found: Runtimes,
+): Promise<Results[string]> {
+  console.log(`\n# ${group.title}\n`);
+  const names = [...Object.keys(PEERS), ...group.name === "core" ? [BARE] : []]
+    .filter((name, i) => i === 0 || values.peer === undefined || values.peer.includes(name));
+  const rooms = Math.max(0, ...workloads.map(({ rooms = 0 }) => rooms));
+  const started: Started[] = [];
+  try {
+    for (const name of names) {
+      if (workloads.some((each) => takesPart(name, group, each))) {
+        started.push(await start(name, group, found, rooms));
+      }
+    }
+    const lines = configuration(started, group, found);
+    console.log(lines.join("\n"));
+    const measured: Record<string, Measured> = {};
+    for (const workload of workloads) {
+      const { name, title, unit } = workload;
+      measured[name] = { title, unit, turns: await runWorkload(workload, group, started) };
+      console.log(`\n${title} (${group.name}/${name})\n${plainTable(tableOf(measured[name]))}`);
+    }
+    return {
+      title: group.title,
+      configuration: lines,
+      date: new Date().toISOString().slice(0, 10),
+      workloads: measured,
+    };
+  } finally {
+    await closeAll();
+  }
+}
+
+async function runWorkload(
+  workload: Workload,
+  group: Group,
+  all: readonly Started[],
+): Promise<Record<string, Turn[]>> {
+  const started = all.filter(({ name }) => takesPart(name, group, workload));
+  const turns: Record<string, Turn[]> = Object.fromEntries(started.map(({ name }) => [name, []]));
+  const isIdle = workload.name === "idle";
+  const run = (each: Started, ms: number) =>
+    workload.run(each.contender, ms, () => each.daemon!.operations());
+  // What is compiled once for this workload is compiled now.
+  if (!isIdle) { for (const each of started) await run(each, Math.min(ms, 300)); }
+  for (let round = 0; round < (isIdle ? 1 : rounds); round++) {
+    for (const [i] of started.entries()) {
+      const each = started[(i + round) % started.length]!;
+      turns[each.name]!.push(await run(each, ms));
+    }
+  }
+  return turns;
+}
+
+function save(found: Results): void {
+  mkdirSync(folder, { recursive: true });
+  const file = join(folder, "results.json");
+  const before: Results = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : {};
+  const merged: Record<string, Results[string]> = { ...before };
+  for (const [name, group] of Object.entries(found)) {
+    merged[name] = {
+      ...group,
+      workloads: { ...before[name]?.workloads, ...group.workloads },
+    };
+  }
+  const order = [...GROUPS.keys()];
+  const results: Results = Object.fromEntries(
+    Object.entries(merged).sort(([a], [b]) => order.indexOf(a) - order.indexOf(b)),
+  );
+  const rounded = (_key: string, value: unknown) =>
+    typeof value === "number" ? Number(value.toPrecision(5)) : value;
+  writeFileSync(file, `${JSON.stringify(results, rounded, 1)}\n`);
+  writeFileSync(join(folder, "RESULTS.md"), document(results));
+  for (const [name, chart] of Object.entries(pictures(results))) {
+    writeFileSync(join(folder, `${name}.svg`), svg(chart, THEMES.light));
+    writeFileSync(join(folder, `${name}-dark.svg`), svg(chart, THEMES.dark));
+  }
+}
+
+if (values.list) {
+  for (const { name, title, workloads } of GROUPS.values()) {
+    console.log(`${name}: ${title}\n  ${workloads.join(" ")}`);
+  }
+  process.exit();
+}
+try {
+  const found = await runtimes((line) => console.log(line));
+  for (const [group, workloads] of selected()) {
+    const results = { [group.name]: await runGroup(group, workloads, found) };
+    // Each group by itself: what is measured is kept when a later one fails.
+    if (values.save) save(results);
+  }
+  process.exit();
+} catch (fault) {
+  console.error(fault instanceof Error ? fault.message : fault);
+  await closeAll();
+  process.exit(1);
+}

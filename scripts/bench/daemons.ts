@@ -1,0 +1,88 @@
+/**
+ * The databases of a benchmark: PostgreSQL and Redis.
+ *
+ * @module
+ */
+
+import { spawn, spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import postgres from "postgres";
+import { createClient } from "redis";
+import { freePort, startPostgres } from "../../tests/support/postgres.ts";
+import { postmasterOf, processorTime } from "./processor.ts";
+
+/** A database that runs. */
+export interface Daemon {
+  readonly uri: string;
+  /** Its name, version and what is not its default. */
+  readonly description: string;
+  /** Microseconds of processor time so far, of all its processes. */
+  processor(): number;
+  /** How many transactions or commands there were. */
+  operations(): Promise<number>;
+  stop(): Promise<void>;
+}
+
+/** Starts a PostgreSQL. */
+export async function startPostgresDaemon(bin?: string): Promise<Daemon> {
+  const server = await startPostgres({
+    ...bin !== undefined && { bin },
+    settings: { fsync: "on", full_page_writes: "on" },
+  });
+  const sql = postgres(server.uri, { max: 1, onnotice: () => {} });
+  const postmaster = await postmasterOf(sql);
+  return {
+    uri: server.uri,
+    description: `PostgreSQL ${server.version} (fsync on, otherwise its defaults)`,
+    processor: () => processorTime(postmaster),
+    async operations() {
+      // Sessions tell their counts at most once a second.
+      await new Promise((resolve) => setTimeout(resolve, 1_500));
+      const [row] = await sql<{ count: string }[]>`
+        select sum(xact_commit) as count from pg_stat_database`;
+      return Number(row?.count);
+    },
+    async stop() {
+      await sql.end({ timeout: 1 });
+      await server.stop();
+    },
+  };
+}
+
+/** Starts a Redis. */
+export async function startRedisDaemon(): Promise<Daemon> {
+  const { stdout } = spawnSync("redis-server", ["--version"], { encoding: "utf8" });
+  const version = /v=(\S+)/.exec(stdout ?? "")?.[1];
+  if (version === undefined) {
+    throw new Error("Cannot compare as there is no redis-server: apt-get install redis-server");
+  }
+  const port = await freePort();
+  const child = spawn("redis-server", ["--port", `${port}`, "--save", "", "--appendonly", "no"], {
+    stdio: "ignore",
+  });
+  const uri = `redis://127.0.0.1:${port}`;
+  const client = createClient({ url: uri });
+  // Until it is up the client tries again.
+  client.on("error", () => {});
+  await client.connect();
+  return {
+    uri,
+    description: `Redis ${version} (no persistence, otherwise its defaults)`,
+    processor: () => processorTime(child.pid!),
+    async operations() {
+      const info = await client.info("stats");
+      return Number(/total_commands_processed:(\d+)/.exec(info)?.[1]);
+    },
+    stop() {
+      client.destroy();
+      child.kill();
+      return Promise.resolve();
+    },
+  };
+}
+
+/** The name of the processor, as Linux tells it. */
+export function processorName(): string {
+  const info = readFileSync("/proc/cpuinfo", "utf8");
+  return /model name\s*: (.*)/.exec(info)?.[1]?.trim() ?? "unknown processor";
+}

@@ -1,0 +1,200 @@
+/**
+ * What is measured: bursts, steady streams, requests, and doing nothing.
+ *
+ * @module
+ */
+
+import { type Contender, spreadRooms, type Used } from "./cluster.ts";
+import { quantile } from "./figures.ts";
+import type { Kind, Requests } from "./server.ts";
+
+/** What one turn of one of those that are compared came to. */
+export interface Turn {
+  /** Messages, requests, or transactions of an idle database, a second. */
+  readonly rate: number;
+  /** Milliseconds, where they are measured. */
+  readonly p50?: number;
+  readonly p99?: number;
+  /** Microseconds of processor time a message; a second where nothing is sent. */
+  readonly processor: {
+    readonly sender: number;
+    /** The server whose clients get the messages. */
+    readonly receiver?: number;
+    /** One whose clients do not. */
+    readonly uninterested?: number;
+    readonly database: number;
+  };
+  /** Bytes that are resident in the end: the sender, and the mean of the others. */
+  readonly memory: { readonly sender: number; readonly receiver?: number };
+  readonly lost: number;
+  readonly duplicated: number;
+  readonly disordered: number;
+}
+
+/** One thing that is measured. */
+export interface Workload {
+  readonly name: string;
+  readonly title: string;
+  /** What {@linkcode Turn.rate} counts. */
+  readonly unit: string;
+  /** Rooms that are spread over the servers. */
+  readonly rooms?: number;
+  /** Whether it needs more than one server. */
+  readonly isBetweenServers?: boolean;
+  /** Measures for about so long; `operations` counts what the database did. */
+  run(contender: Contender, ms: number, operations: () => Promise<number>): Promise<Turn>;
+}
+
+/** Enough that the end of a burst counts for little, and no more than waits anywhere. */
+function burstOf(size: number): number {
+  return Math.max(10, Math.min(5_000, Math.floor(10_000_000 / size)));
+}
+
+function cost(before: Used, after: Used, count: number, isSingle: boolean): Turn["processor"] {
+  const [sender = 0, ...others] = after.servers.map(({ processor }, i) =>
+    (processor - before.servers[i]!.processor) / count
+  );
+  const mean = (values: readonly number[]) =>
+    values.reduce((sum, value) => sum + value, 0) / values.length;
+  const [receivers, strangers] = isSingle ? [others.slice(0, 1), others.slice(1)] : [others, []];
+  return {
+    sender,
+    ...receivers.length > 0 && { receiver: mean(receivers) },
+    ...strangers.length > 0 && { uninterested: mean(strangers) },
+    database: (after.database - before.database) / count,
+  };
+}
+
+function memory({ servers }: Used): Turn["memory"] {
+  const [sender = NaN, ...others] = servers.map(({ memory }) => memory);
+  const sum = others.reduce((total, bytes) => total + bytes, 0);
+  return { sender, ...others.length > 0 && { receiver: sum / others.length } };
+}
+
+function burst(name: string, title: string, kind: Kind, rooms?: number): Workload {
+  return {
+    name,
+    title,
+    unit: "messages/s",
+    ...rooms !== undefined && { rooms },
+    async run(contender, ms) {
+      const count = burstOf(kind.size);
+      let [lost, duplicated, disordered, messages] = [0, 0, 0, 0];
+      const before = await contender.used();
+      const start = performance.now();
+      while (performance.now() - start < ms) {
+        const arrived = await contender.send({ ...kind, count });
+        messages += count;
+        lost += arrived.lost;
+        duplicated += arrived.duplicated;
+        disordered += arrived.disordered;
+      }
+      const seconds = (performance.now() - start) / 1_000;
+      const after = await contender.used();
+      return {
+        rate: messages / seconds,
+        processor: cost(before, after, messages, kind.rooms?.length === 1),
+        memory: memory(after),
+        lost,
+        duplicated,
+        disordered,
+      };
+    },
+  };
+}
+
+function steady(rate: number): Workload {
+  return {
+    name: `steady-${rate}`,
+    title: `100 B to all, ${rate.toLocaleString("en")} a second`,
+    unit: "messages/s",
+    async run(contender, ms) {
+      const count = Math.max(1, Math.round(rate * ms / 1_000));
+      const before = await contender.used();
+      const start = performance.now();
+      const { latencies, ...arrived } = await contender.send({ size: 100, count, rate });
+      const seconds = (performance.now() - start) / 1_000;
+      const after = await contender.used();
+      return {
+        rate: count / seconds,
+        p50: quantile(latencies, 0.5),
+        p99: quantile(latencies, 0.99),
+        processor: cost(before, after, count, false),
+        memory: memory(after),
+        ...arrived,
+      };
+    },
+  };
+}
+
+function requests(what: Requests["what"]): Workload {
+  return {
+    name: what,
+    title: `${what}, answered by all, one after the other`,
+    unit: "requests/s",
+    isBetweenServers: true,
+    async run(contender, ms) {
+      const before = await contender.used();
+      const times = await contender.ask({ what, ms });
+      const after = await contender.used();
+      return {
+        rate: times.length / ms * 1_000,
+        p50: quantile(times, 0.5),
+        p99: quantile(times, 0.99),
+        processor: cost(before, after, times.length, false),
+        memory: memory(after),
+        lost: 0,
+        duplicated: 0,
+        disordered: 0,
+      };
+    },
+  };
+}
+
+const idle: Workload = {
+  name: "idle",
+  title: "Nothing is sent",
+  unit: "operations/s of the database",
+  async run(contender, ms, operations) {
+    const from = await operations();
+    const before = await contender.used();
+    const start = performance.now();
+    // Heartbeats come every few seconds.
+    await new Promise((resolve) => setTimeout(resolve, Math.max(10_000, ms)));
+    const after = await contender.used();
+    const count = await operations() - from;
+    const seconds = (performance.now() - start) / 1_000;
+    return {
+      rate: count / seconds,
+      processor: cost(before, after, seconds, false),
+      memory: memory(after),
+      lost: 0,
+      duplicated: 0,
+      disordered: 0,
+    };
+  },
+};
+
+/** Everything that can be measured, by name. */
+export const WORKLOADS: ReadonlyMap<string, Workload> = new Map(
+  [
+    burst("100B", "100 B to all", { size: 100 }),
+    burst("1KB", "1 KB to all", { size: 1_000 }),
+    burst("10KB", "10 KB to all", { size: 10_000 }),
+    burst("100KB", "100 KB to all", { size: 100_000 }),
+    burst("1MB", "1 MB to all", { size: 1_000_000 }),
+    burst("binary", "binary, 1 KB to all", { size: 1_000, isBinary: true }),
+    burst("room", "100 B to a room that one server has", { size: 100, rooms: ["room"] }),
+    burst(
+      "rooms",
+      "100 B to 1,000 rooms, spread over the servers",
+      { size: 100, rooms: spreadRooms(1_000) },
+      1_000,
+    ),
+    steady(500),
+    steady(3_000),
+    requests("fetchSockets"),
+    requests("serverSideEmit"),
+    idle,
+  ].map((workload) => [workload.name, workload]),
+);

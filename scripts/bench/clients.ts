@@ -5,8 +5,8 @@
  * @module
  */
 
-import { io, type Socket } from "socket.io-client";
 import { obey } from "./child.ts";
+import { LoadClient } from "./load_client.ts";
 
 /** Where clients connect to. */
 export interface Crowd {
@@ -37,7 +37,7 @@ export interface Arrived {
 const PATIENCE_MS = 30_000;
 
 class Client {
-  readonly socket: Socket;
+  readonly connection: LoadClient;
   /** The server that it is connected to. */
   readonly server: number;
   readonly rooms: Set<string> = new Set();
@@ -48,22 +48,24 @@ class Client {
   duplicated = 0;
   disordered = 0;
 
-  constructor(socket: Socket, server: number, look: () => void) {
-    this.socket = socket;
+  constructor(port: number, server: number, look: () => void) {
     this.server = server;
-    socket.on("tick", (n: number, at: number) => {
-      const place = n - this.#from;
-      // Of what was said before anything was expected.
-      if (place < 0 || place >= this.#seen.length) return;
-      if (this.#seen[place] !== 0) {
-        if (this.#seen[place] === 2) this.duplicated++;
-        return;
-      }
-      this.#seen[place] = 2;
-      if (n < this.#last) this.disordered++;
-      this.#last = n;
-      latencies?.push(server === 0 ? NaN : performance.timeOrigin + performance.now() - at);
-      if (--this.#missing === 0) look();
+    this.connection = new LoadClient(port, {
+      tick: (n, at) => {
+        const place = n - this.#from;
+        // Of what was said before anything was expected.
+        if (place < 0 || place >= this.#seen.length) return;
+        if (this.#seen[place] !== 0) {
+          if (this.#seen[place] === 2) this.duplicated++;
+          return;
+        }
+        this.#seen[place] = 2;
+        if (n < this.#last) this.disordered++;
+        this.#last = n;
+        // Those of the sender's own server need no database.
+        if (server > 0) latencies?.push(performance.timeOrigin + performance.now() - at);
+        if (--this.#missing === 0) look();
+      },
     });
   }
 
@@ -94,12 +96,9 @@ export const CLIENTS = {
   async connect({ ports, each }: Crowd): Promise<void> {
     for (const [server, port] of ports.entries()) {
       for (let n = 0; n < each; n++) {
-        const socket = io(`http://127.0.0.1:${port}`, {
-          transports: ["websocket"],
-          forceNew: true,
-        });
-        clients.push(new Client(socket, server, () => look()));
-        await new Promise<void>((resolve) => socket.once("connect", () => resolve()));
+        const client = new Client(port, server, () => look());
+        clients.push(client);
+        await client.connection.connected();
       }
     }
   },
@@ -107,7 +106,7 @@ export const CLIENTS = {
   async join({ server, rooms }: { server: number; rooms: string[] }): Promise<void> {
     for (const client of clients) {
       if (client.server !== server) continue;
-      await client.socket.emitWithAck("join", rooms);
+      await client.connection.ask("join", rooms);
       for (const room of rooms) client.rooms.add(room);
     }
   },
@@ -125,7 +124,7 @@ export const CLIENTS = {
       lost: sum(({ missing }) => missing),
       duplicated: sum(({ duplicated }) => duplicated),
       disordered: sum(({ disordered }) => disordered),
-      latencies: (latencies ?? []).filter((ms) => !Number.isNaN(ms)),
+      latencies: latencies ?? [],
     };
   },
 };

@@ -117,8 +117,8 @@ function steady(rate: number): Workload {
       const after = await contender.used();
       return {
         rate: count / seconds,
-        p50: quantile(latencies, 0.5),
-        p99: quantile(latencies, 0.99),
+        ...latencies.length > 0 &&
+          { p50: quantile(latencies, 0.5), p99: quantile(latencies, 0.99) },
         processor: cost(before, after, count, false),
         memory: memory(after),
         ...arrived,

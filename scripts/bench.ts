@@ -7,6 +7,8 @@
  *     deno task bench core/100B core/room  some workloads of a group
  *     deno task bench core --rounds 3 --ms 1000 --peer redis --peer postgres
  *     deno task bench core --save          writes docs/bench/ as well
+ *     deno task bench core/10KB --peer none --profile /tmp/profiles
+ *                                          what the time of Node goes to, for its inspector
  *     deno task bench --list               what there is
  *
  * Servers are processes of their own, and so are all clients together. Those that are compared take turns in each round,
@@ -49,6 +51,7 @@ const { values, positionals } = parseArgs({
     peer: { type: "string", multiple: true },
     save: { type: "boolean", default: false },
     list: { type: "boolean", default: false },
+    profile: { type: "string" },
     "postgres-bin": { type: "string" },
   },
 });
@@ -99,8 +102,13 @@ function takesPart(name: string, group: Group, workload: Workload): boolean {
 }
 
 async function start(name: string, group: Group, found: Runtimes, rooms: number): Promise<Started> {
-  const node: Runner = { kind: "node", path: found.node };
-  const runner: Runner = { kind: group.runtime, path: found[group.runtime] };
+  const flags = values.profile === undefined
+    ? []
+    : ["--cpu-prof", `--cpu-prof-dir=${values.profile}`];
+  const node: Runner = { kind: "node", path: found.node, flags };
+  const runner: Runner = group.runtime === "node"
+    ? node
+    : { kind: group.runtime, path: found[group.runtime] };
   const kind = name === BARE ? "postgres" : PEERS[name]!.database;
   const daemon = kind === "postgres"
     ? await startPostgresDaemon(values["postgres-bin"])

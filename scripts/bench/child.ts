@@ -19,6 +19,8 @@ export type Commands = Record<string, (argument: any) => unknown>;
 export interface Runner {
   readonly kind: "deno" | "bun" | "node";
   readonly path: string;
+  /** What it is started with beside what it needs. */
+  readonly flags?: readonly string[];
 }
 
 interface Answer {
@@ -45,9 +47,9 @@ export class Child<C extends Commands> {
    *
    * @param file The name of the module in this folder.
    */
-  constructor({ kind, path }: Runner, file: string) {
+  constructor({ kind, path, flags = [] }: Runner, file: string) {
     const module = fileURLToPath(new URL(file, import.meta.url));
-    const child = spawn(path, [...FLAGS[kind], module], {
+    const child = spawn(path, [...FLAGS[kind], ...flags, module], {
       cwd: ROOT,
       stdio: ["pipe", "pipe", "inherit"],
     });

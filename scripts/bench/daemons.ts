@@ -5,7 +5,7 @@
  */
 
 import { spawn, spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import postgres from "postgres";
 import { createClient } from "redis";
 import { freePort, startPostgres } from "../../tests/support/postgres.ts";
@@ -23,8 +23,25 @@ export interface Daemon {
   stop(): Promise<void>;
 }
 
-/** Starts a PostgreSQL. */
-export async function startPostgresDaemon(bin?: string): Promise<Daemon> {
+/** Where Debian's packages have their programs. */
+const DEBIAN = "/usr/lib/postgresql";
+
+/**
+ * The programs of the newest PostgreSQL that Debian has installed, if there is one: Redis is Debian's, too, and the
+ * binaries that the tests bring have a function of a byte at a time in the way of each notification.
+ */
+function debianBin(): string | undefined {
+  if (!existsSync(DEBIAN)) return undefined;
+  const versions = readdirSync(DEBIAN).map(Number).filter((version) => version > 0);
+  return versions.length === 0 ? undefined : `${DEBIAN}/${Math.max(...versions)}/bin`;
+}
+
+/**
+ * Starts a PostgreSQL.
+ *
+ * @param bin Where its programs are.
+ */
+export async function startPostgresDaemon(bin: string | undefined = debianBin()): Promise<Daemon> {
   const server = await startPostgres({
     ...bin !== undefined && { bin },
     settings: { fsync: "on", full_page_writes: "on" },
@@ -33,7 +50,9 @@ export async function startPostgresDaemon(bin?: string): Promise<Daemon> {
   const postmaster = await postmasterOf(sql);
   return {
     uri: server.uri,
-    description: `PostgreSQL ${server.version} (fsync on, otherwise its defaults)`,
+    description: `PostgreSQL ${server.version}${
+      bin?.startsWith(DEBIAN) ? " of Debian" : ""
+    } (fsync on, otherwise its defaults)`,
     processor: () => processorTime(postmaster),
     async operations() {
       // Sessions tell their counts at most once a second.

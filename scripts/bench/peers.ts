@@ -1,19 +1,11 @@
 /**
- * The adapters that are compared, each with the settings that its documentation says are the fastest.
+ * The adapters that are compared, each with the settings that its documentation says are the fastest. A server loads
+ * nothing but its own, so that no other counts as its memory.
  *
  * @module
  */
 
-import { createAdapter as createPostgresAdapter } from "@socket.io/postgres-adapter";
-import {
-  createAdapter as createRedisAdapter,
-  createShardedAdapter,
-} from "@socket.io/redis-adapter";
-import { createAdapter as createStreamsAdapter } from "@socket.io/redis-streams-adapter";
-import pg from "pg";
-import { createClient } from "redis";
 import type { ServerOptions } from "socket.io";
-import { pgAdapter } from "../../mod.ts";
 
 /** What carries messages between servers. */
 export type Database = "postgres" | "redis" | "none";
@@ -34,6 +26,7 @@ function tell(error: unknown): void {
 /** A client that is connected; its type is that of what was passed to the client's function. */
 // deno-lint-ignore explicit-module-boundary-types -- the driver's type of it cannot be written down
 async function redisClient(url: string) {
+  const { createClient } = await import("redis");
   const client = createClient({ url });
   client.on("error", tell);
   return await client.connect();
@@ -44,24 +37,27 @@ export const PEERS: Readonly<Record<string, Peer>> = {
   "socketio-pg": {
     database: "postgres",
     settings: "defaults",
-    create(uri) {
+    async create(uri) {
+      const { pgAdapter } = await import("../../mod.ts");
       const adapter = pgAdapter(uri);
       adapter.on("error", tell);
-      return Promise.resolve(adapter);
+      return adapter;
     },
   },
   "redis": {
     database: "redis",
     settings: "@socket.io/redis-adapter, publishOnSpecificResponseChannel",
     async create(uri) {
+      const { createAdapter } = await import("@socket.io/redis-adapter");
       const options = { publishOnSpecificResponseChannel: true };
-      return createRedisAdapter(await redisClient(uri), await redisClient(uri), options);
+      return createAdapter(await redisClient(uri), await redisClient(uri), options);
     },
   },
   "redis-sharded": {
     database: "redis",
     settings: "@socket.io/redis-adapter, createShardedAdapter, subscriptionMode dynamic",
     async create(uri) {
+      const { createShardedAdapter } = await import("@socket.io/redis-adapter");
       const options = { subscriptionMode: "dynamic" } as const;
       return createShardedAdapter(await redisClient(uri), await redisClient(uri), options);
     },
@@ -71,7 +67,8 @@ export const PEERS: Readonly<Record<string, Peer>> = {
     // As many entries as none of a burst is trimmed before it is read, and as many at a time as are fastest.
     settings: "@socket.io/redis-streams-adapter, maxLen 100,000, readCount 1,000, onlyPlaintext",
     async create(uri) {
-      return createStreamsAdapter(await redisClient(uri), {
+      const { createAdapter } = await import("@socket.io/redis-streams-adapter");
+      return createAdapter(await redisClient(uri), {
         maxLen: 100_000,
         readCount: 1_000,
         onlyPlaintext: true,
@@ -82,13 +79,15 @@ export const PEERS: Readonly<Record<string, Peer>> = {
     database: "postgres",
     settings: "@socket.io/postgres-adapter, pool of 10",
     async create(uri) {
+      const { createAdapter } = await import("@socket.io/postgres-adapter");
+      const { default: pg } = await import("pg");
       const pool = new pg.Pool({ connectionString: uri, max: 10 });
       pool.on("error", tell);
       await pool.query(`create table if not exists socket_io_attachments (
         id bigserial unique, created_at timestamptz default now(), payload bytea)`)
         // Servers that start at once may both create it.
         .catch(() => {});
-      return createPostgresAdapter(pool, { errorHandler: tell });
+      return createAdapter(pool, { errorHandler: tell });
     },
   },
   "in-memory": {

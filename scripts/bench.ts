@@ -41,6 +41,8 @@ import { ROOT, type Runtimes, runtimes, versionOf } from "./toolchain.ts";
 
 /** NOTIFY and LISTEN alone. */
 const BARE = "bare postgres.js";
+/** What it can do: the rest is larger than a payload, or needs rooms. */
+const BARE_WORKLOADS = ["100B", "1KB", "steady-500", "steady-3000"];
 
 const { values, positionals } = parseArgs({
   args: process.argv.slice(2),
@@ -97,7 +99,7 @@ function selected(): Map<Group, Workload[]> {
 
 /** Whether one of those that are compared can do what is measured. */
 function takesPart(name: string, group: Group, workload: Workload): boolean {
-  if (name === BARE) return ["100B", "1KB"].includes(workload.name) && group.name === "core";
+  if (name === BARE) return BARE_WORKLOADS.includes(workload.name) && group.name === "core";
   return name !== "in-memory" || workload.isBetweenServers !== true && workload.name !== "idle";
 }
 
@@ -167,7 +169,9 @@ async function runGroup(
 ): Promise<Results[string]> {
   console.log(`\n# ${group.title}\n`);
   const names = [...Object.keys(PEERS), ...group.name === "core" ? [BARE] : []]
-    .filter((name, i) => i === 0 || values.peer === undefined || values.peer.includes(name));
+    .filter((name, i) =>
+      i === 0 || values.peer === undefined || values.peer.includes(name.split(" ")[0]!)
+    );
   const rooms = Math.max(0, ...workloads.map(({ rooms = 0 }) => rooms));
   const started: Started[] = [];
   try {

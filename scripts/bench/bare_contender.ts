@@ -31,13 +31,14 @@ export class BareContender implements Contender {
     await this.send({ size: 100, count: 2_000 });
   }
 
-  async send({ size, count }: Sending): Promise<Arrived> {
+  async send({ size, count, rate }: Sending): Promise<Arrived> {
     const from = this.#sent;
     this.#sent += count;
     const arrived = this.#receivers.map((each) => each.tell("arrived", this.#sent));
-    await this.#sender.tell("burst", { from, count, size });
-    await Promise.all(arrived);
-    return { lost: 0, duplicated: 0, disordered: 0, latencies: [] };
+    if (rate === undefined) await this.#sender.tell("burst", { from, count, size });
+    else await this.#sender.tell("stream", { from, count, size, rate });
+    const latencies = (await Promise.all(arrived)).flat();
+    return { lost: 0, duplicated: 0, disordered: 0, latencies };
   }
 
   ask(): Promise<number[]> {

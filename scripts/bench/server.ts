@@ -10,6 +10,7 @@ import type { AddressInfo } from "node:net";
 import { Server } from "socket.io";
 import { obey, type Usage, usage } from "./child.ts";
 import { PEERS } from "./peers.ts";
+import { steadily } from "./steadily.ts";
 import { text } from "./text.ts";
 
 /** What a server is made of. */
@@ -86,12 +87,7 @@ export const SERVER = {
   /** Sends at a steady rate. */
   async stream({ from, count, rate, ...kind }: Stream): Promise<void> {
     const send = sender(kind);
-    const start = performance.now();
-    for (let sent = 0; sent < count;) {
-      const due = Math.min(count, Math.floor((performance.now() - start) * rate / 1_000));
-      while (sent < due) send(from + sent++);
-      await new Promise((resolve) => setTimeout(resolve, 1));
-    }
+    await steadily(count, rate, (n) => send(from + n));
   },
   /** Asks the other servers, one request after the other; the milliseconds of each. */
   async ask({ what, ms }: Requests): Promise<number[]> {

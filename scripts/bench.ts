@@ -32,6 +32,7 @@ import {
   startPostgresDaemon,
   startRedisDaemon,
 } from "./bench/daemons.ts";
+import { measureEmitters } from "./bench/emitter_group.ts";
 import { type Group, GROUPS } from "./bench/groups.ts";
 import { PEERS } from "./bench/peers.ts";
 import { pictures } from "./bench/pictures.ts";
@@ -60,6 +61,9 @@ const { values, positionals } = parseArgs({
 const rounds = Number(values.rounds), ms = Number(values.ms);
 const folder = join(ROOT, "docs/bench");
 
+/** The group of emitters, which are no servers. */
+const EMITTERS = "emitters";
+
 /** One of those that are compared, with what carries its messages. */
 interface Started {
   readonly name: string;
@@ -83,7 +87,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 function selected(): Map<Group, Workload[]> {
   const wanted = positionals.length === 0 ? [...GROUPS.keys()] : positionals;
   const found = new Map<Group, Workload[]>();
-  for (const each of wanted) {
+  for (const each of wanted.filter((name) => name !== EMITTERS)) {
     const [name = "", workload] = each.split("/");
     const group = GROUPS.get(name);
     const names = workload === undefined ? group?.workloads ?? [] : [workload];
@@ -141,9 +145,7 @@ function configuration(started: readonly Started[], group: Group, found: Runtime
   const packages = JSON.parse(readFileSync(join(ROOT, "package-lock.json"), "utf8")).packages;
   const version = (name: string) => `${name} ${packages[`node_modules/${name}`]?.version}`;
   return [
-    `${cpus().length} × ${processorName()}, ${
-      Math.round(totalmem() / 2 ** 30)
-    } GiB, for everything`,
+    machine(),
     `servers: ${versionOf(found[group.runtime]).split("\n")[0]}; clients: Node ${
       versionOf(found.node)
     }`,
@@ -191,7 +193,7 @@ async function runGroup(
     return {
       title: group.title,
       configuration: lines,
-      date: new Date().toISOString().slice(0, 10),
+      date: today(),
       workloads: measured,
     };
   } finally {
@@ -220,6 +222,30 @@ async function runWorkload(
   return turns;
 }
 
+async function runEmitters(found: Runtimes): Promise<Results[string]> {
+  const title = "Emitters, about 100 B a message, at a raw listener";
+  console.log(`\n# ${title}\n`);
+  const { databases, rows } = await measureEmitters(found, ms, values["postgres-bin"]);
+  console.log(plainTable(rows));
+  return {
+    title,
+    configuration: [machine(), databases.join("; "), `${ms} ms each`],
+    date: today(),
+    workloads: {},
+    rows,
+  };
+}
+
+function machine(): string {
+  return `${cpus().length} × ${processorName()}, ${
+    Math.round(totalmem() / 2 ** 30)
+  } GiB, for everything`;
+}
+
+function today(): string {
+  return new Date().toISOString().slice(0, 10);
+}
+
 function save(found: Results): void {
   mkdirSync(folder, { recursive: true });
   const file = join(folder, "results.json");
@@ -231,7 +257,7 @@ function save(found: Results): void {
       workloads: { ...before[name]?.workloads, ...group.workloads },
     };
   }
-  const order = [...GROUPS.keys()];
+  const order = [...GROUPS.keys(), EMITTERS];
   const results: Results = Object.fromEntries(
     Object.entries(merged).sort(([a], [b]) => order.indexOf(a) - order.indexOf(b)),
   );
@@ -249,6 +275,7 @@ if (values.list) {
   for (const { name, title, workloads } of GROUPS.values()) {
     console.log(`${name}: ${title}\n  ${workloads.join(" ")}`);
   }
+  console.log(`${EMITTERS}: emitters in each runtime`);
   process.exit();
 }
 try {
@@ -256,6 +283,10 @@ try {
   for (const [group, workloads] of selected()) {
     const results = { [group.name]: await runGroup(group, workloads, found) };
     // Each group by itself: what is measured is kept when a later one fails.
+    if (values.save) save(results);
+  }
+  if (positionals.length === 0 || positionals.includes(EMITTERS)) {
+    const results = { [EMITTERS]: await runEmitters(found) };
     if (values.save) save(results);
   }
   process.exit();

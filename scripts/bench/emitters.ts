@@ -1,27 +1,19 @@
 /**
- * How many messages a second emitters bring to whoever listens: ours, and those of Socket.IO for PostgreSQL and Redis.
- *
- *     deno run -A scripts/bench/emitters.ts
- *     node scripts/bench/emitters.ts
- *     bun scripts/bench/emitters.ts
- *
- * Redis is measured where `redis-server` is installed. A raw listener counts what arrives, so that no Socket.IO server is
- * part of the figures.
+ * How many messages a second emitters bring to whoever listens: ours, and those of Socket.IO for PostgreSQL and Redis. A
+ * raw listener counts what arrives, so that no Socket.IO server is part of the figures. Run by `deno task bench
+ * emitters`, in each runtime.
  *
  * @module
  */
+
 import { Emitter as PostgresEmitter } from "@socket.io/postgres-emitter";
 import { Emitter as RedisEmitter } from "@socket.io/redis-emitter";
-import { spawn, spawnSync } from "node:child_process";
-import process from "node:process";
 import pg from "pg";
 import postgres from "postgres";
 import { createClient } from "redis";
 import { Emitter } from "../../src/emitter.ts";
-import { freePort, startPostgres } from "../../tests/support/postgres.ts";
+import { obey } from "./child.ts";
 
-/** For how long something is measured. */
-const MS = 3_000;
 /** How many messages a burst has. */
 const BURST = 20_000;
 
@@ -31,15 +23,38 @@ const DATA = {
   at: 1764100000,
 };
 
-/** What is measured. */
+/** Where an emitter sends to, and for how long it is measured. */
+export interface EmitterRun {
+  readonly uri: string;
+  readonly ms: number;
+}
+
+/** Messages a second. */
+export interface EmitterRates {
+  /** In bursts, without waiting. */
+  readonly notAwaited: number;
+  /** Each when the promise of the one before has settled, where there is one. */
+  readonly awaited?: number;
+  /** Each when the one before was heard. */
+  readonly heard: number;
+}
+
 interface Contender {
-  readonly name: string;
   /** Emits, without waiting. */
   emit(): unknown;
   /** How many messages have arrived at the listener. */
   arrived(): number;
   close(): Promise<unknown>;
 }
+
+/** What this program can be told to do. */
+export const EMITTERS = {
+  ours: async ({ uri, ms }: EmitterRun) => await measure(await ours(uri), ms),
+  signed: async ({ uri, ms }: EmitterRun) =>
+    await measure(await ours(uri, "known to all servers of the cluster"), ms),
+  postgres: async ({ uri, ms }: EmitterRun) => await measure(await theirs(uri), ms),
+  redis: async ({ uri, ms }: EmitterRun) => await measure(await redis(uri), ms),
+};
 
 async function ours(uri: string, secret?: string): Promise<Contender> {
   const emitter = new Emitter(uri, { secret });
@@ -49,7 +64,6 @@ async function ours(uri: string, secret?: string): Promise<Contender> {
     count += payload.split('"tick"').length - 1;
   });
   return {
-    name: secret === undefined ? "socketio-pg" : "socketio-pg, signed",
     emit: () => emitter.emit("tick", DATA),
     arrived: () => count,
     close: () => Promise.all([emitter.close(), listener.end()]),
@@ -65,25 +79,23 @@ async function theirs(uri: string): Promise<Contender> {
   let count = 0;
   await listener.listen("socket.io#/", () => count++);
   return {
-    name: "@socket.io/postgres-emitter",
     emit: () => emitter.emit("tick", DATA),
     arrived: () => count,
     close: () => Promise.all([pool.end(), listener.end()]),
   };
 }
 
-async function redis(port: number): Promise<Contender> {
-  const client = createClient({ url: `redis://127.0.0.1:${port}` });
+async function redis(url: string): Promise<Contender> {
+  const client = createClient({ url });
   const subscriber = client.duplicate();
-  // Until the server is up they try again.
-  for (const each of [client, subscriber]) each.on("error", () => {});
-  await client.connect();
-  await subscriber.connect();
+  for (const each of [client, subscriber]) {
+    each.on("error", (error) => console.error(`${error}`));
+    await each.connect();
+  }
   const emitter = new RedisEmitter(client);
   let count = 0;
   await subscriber.subscribe("socket.io#/#", () => count++, true);
   return {
-    name: "@socket.io/redis-emitter",
     emit: () => emitter.emit("tick", DATA),
     arrived: () => count,
     close: () => Promise.all([client.close(), subscriber.close()]),
@@ -96,11 +108,11 @@ async function until(contender: Contender, count: number): Promise<void> {
 }
 
 /** Bursts, each of which has arrived before the next one. */
-async function bursts(contender: Contender): Promise<number> {
+async function bursts(contender: Contender, ms: number): Promise<number> {
   const start = performance.now();
   let sent = contender.arrived();
   const before = sent;
-  while (performance.now() - start < MS) {
+  while (performance.now() - start < ms) {
     for (let n = 0; n < BURST; n++) contender.emit();
     await until(contender, sent += BURST);
   }
@@ -108,52 +120,26 @@ async function bursts(contender: Contender): Promise<number> {
 }
 
 /** One by one, each when the one before is done. */
-async function oneByOne(done: (count: number) => Promise<unknown>): Promise<number> {
+async function oneByOne(ms: number, done: (count: number) => Promise<unknown>): Promise<number> {
   const start = performance.now();
   let count = 0;
-  while (performance.now() - start < MS) await done(++count);
+  while (performance.now() - start < ms) await done(++count);
   return count / (performance.now() - start) * 1_000;
 }
 
-async function measure(contender: Contender): Promise<void> {
+async function measure(contender: Contender, ms: number): Promise<EmitterRates> {
   const isAwaitable = contender.emit() instanceof Promise;
   await until(contender, 1);
-  const figures = {
-    "not awaited": await bursts(contender),
-    "awaited one by one": isAwaitable ? await oneByOne(async () => await contender.emit()) : NaN,
-    "heard one by one": NaN,
-  };
+  const notAwaited = await bursts(contender, ms);
+  const awaited = isAwaitable ? await oneByOne(ms, async () => await contender.emit()) : undefined;
   await new Promise((resolve) => setTimeout(resolve, 200));
   const before = contender.arrived();
-  figures["heard one by one"] = await oneByOne((count) => {
+  const heard = await oneByOne(ms, (count) => {
     contender.emit();
     return until(contender, before + count);
   });
-  const row = Object.entries(figures).map(([name, rate]) =>
-    `${name} ${Number.isNaN(rate) ? "-" : Math.round(rate).toLocaleString("en")}`
-  );
-  console.log(`${contender.name}: messages/s ${row.join(", ")}`);
   await contender.close();
+  return { notAwaited, ...awaited !== undefined && { awaited }, heard };
 }
 
-const server = await startPostgres();
-try {
-  await measure(await ours(server.uri));
-  await measure(await ours(server.uri, "known to all servers of the cluster"));
-  await measure(await theirs(server.uri));
-} finally {
-  await server.stop();
-}
-
-if (spawnSync("redis-server", ["--version"]).status === 0) {
-  const port = await freePort();
-  const child = spawn("redis-server", ["--port", `${port}`, "--save", "", "--appendonly", "no"], {
-    stdio: "ignore",
-  });
-  try {
-    await measure(await redis(port));
-  } finally {
-    child.kill();
-  }
-} else console.log("Redis is not measured as there is no redis-server");
-process.exit();
+obey(EMITTERS);

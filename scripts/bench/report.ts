@@ -25,6 +25,8 @@ export interface GroupResults {
   /** When. */
   readonly date: string;
   readonly workloads: Readonly<Record<string, Measured>>;
+  /** A table of its own sort. */
+  readonly rows?: readonly (readonly string[])[];
 }
 
 /** All that was measured, by group. */
@@ -121,9 +123,10 @@ export function document(results: Results): string {
     "each round. Processor time is for one message (for one second where nothing is sent); memory is what is " +
     "resident after the workload. Nothing was lost, doubled or out of order where no column says so.\n",
   ];
-  for (const [name, { title, configuration, date, workloads }] of Object.entries(results)) {
+  for (const [name, { title, configuration, date, workloads, rows }] of Object.entries(results)) {
     parts.push(`## ${title}\n`, `\`deno task bench ${name}\`, ${date}\n`);
     parts.push(configuration.map((line) => `- ${line}`).join("\n") + "\n");
+    if (rows !== undefined) parts.push(`${markdownTable(rows)}\n`);
     for (const measured of Object.values(workloads)) {
       parts.push(`### ${measured.title}\n`, markdownTable(tableOf(measured)) + "\n");
     }

@@ -211,8 +211,7 @@ async function runWorkload(
   const isIdle = workload.name === "idle";
   const run = (each: Started, ms: number) =>
     workload.run(each.contender, ms, () => each.daemon!.operations());
-  // What is compiled once for this workload is compiled now.
-  if (!isIdle) { for (const each of started) await run(each, Math.min(ms, 300)); }
+  if (workload.warmUpMs > 0) { for (const each of started) await run(each, workload.warmUpMs); }
   for (let round = 0; round < (isIdle ? 1 : rounds); round++) {
     for (const [i] of started.entries()) {
       const each = started[(i + round) % started.length]!;

@@ -41,6 +41,8 @@ export interface Workload {
   readonly rooms?: number;
   /** Whether it needs more than one server. */
   readonly isBetweenServers?: boolean;
+  /** Milliseconds until what is compiled once is compiled, before it is measured. */
+  readonly warmUpMs: number;
   /** Measures for about so long; `operations` counts what the database did. */
   run(contender: Contender, ms: number, operations: () => Promise<number>): Promise<Turn>;
 }
@@ -77,6 +79,7 @@ function burst(name: string, title: string, kind: Kind, rooms?: number): Workloa
     title,
     unit: "messages/s",
     ...rooms !== undefined && { rooms },
+    warmUpMs: 300,
     async run(contender, ms) {
       const count = burstOf(kind.size);
       let [lost, duplicated, disordered, messages] = [0, 0, 0, 0];
@@ -108,6 +111,8 @@ function steady(rate: number): Workload {
     name: `steady-${rate}`,
     title: `100 B to all, ${rate.toLocaleString("en")} a second`,
     unit: "messages/s",
+    // Few messages a second are many seconds until those who send them are what they are after an hour.
+    warmUpMs: 5_000_000 / rate,
     async run(contender, ms) {
       const count = Math.max(1, Math.round(rate * ms / 1_000));
       const before = await contender.used();
@@ -133,6 +138,7 @@ function requests(what: Requests["what"]): Workload {
     title: `${what}, answered by all, one after the other`,
     unit: "requests/s",
     isBetweenServers: true,
+    warmUpMs: 3_000,
     async run(contender, ms) {
       const before = await contender.used();
       const times = await contender.ask({ what, ms });
@@ -155,6 +161,7 @@ const idle: Workload = {
   name: "idle",
   title: "Nothing is sent",
   unit: "operations/s of the database",
+  warmUpMs: 0,
   async run(contender, ms, operations) {
     const from = await operations();
     const before = await contender.used();

@@ -92,11 +92,15 @@ export class Wanderer {
   /** Waits for an event. */
   async has(event: string, count = 1, ms = 15_000): Promise<unknown[][]> {
     const end = performance.now() + ms;
-    while (this.of(event).length < count) {
+    let found = 0;
+    // Each is looked at once: there may be ten thousand.
+    for (let at = 0;;) {
+      for (; at < this.received.length; at++) if (this.received[at]![0] === event) found++;
+      if (found >= count) break;
       const arrived = new Promise<void>((resolve) => this.#arrived = resolve);
       await within(
         Math.max(1, end - performance.now()),
-        `receiving ${count} times "${event}" (${this.of(event).length} so far)`,
+        `receiving ${count} times "${event}" (${found} so far)`,
         arrived,
       );
     }

@@ -262,7 +262,7 @@ function save(found: Results): void {
   );
   const rounded = (_key: string, value: unknown) =>
     typeof value === "number" ? Number(value.toPrecision(5)) : value;
-  writeFileSync(file, `${JSON.stringify(results, rounded, 1)}\n`);
+  writeFileSync(file, `${JSON.stringify(results, rounded)}\n`);
   writeFileSync(join(folder, "RESULTS.md"), document(results));
   for (const [name, chart] of Object.entries(pictures(results))) {
     writeFileSync(join(folder, `${name}.svg`), svg(chart, THEMES.light));

@@ -70,6 +70,9 @@ test("a chart is well-formed whatever the names and the values", () => {
     }, theme);
     assert.ok(!/NaN|Infinity|undefined/.test(chart));
     assert.ok(chart.includes('aria-label="a &quot;title&quot; &amp; &lt;more>"'));
-    assert.equal(chart.match(/<(?!\/)[a-z]+[^>]*[^/]>/g)?.length, chart.match(/<\/[a-z]+>/g)?.length);
+    assert.equal(
+      chart.match(/<(?!\/)[a-z]+[^>]*[^/]>/g)?.length,
+      chart.match(/<\/[a-z]+>/g)?.length,
+    );
   }
 });

@@ -176,7 +176,7 @@ export class Inbox {
     if (isOwn && !this.#events.isEchoWanted()) return;
     try {
       const opened = this.#sealer === undefined ? frame : this.#sealer.open(channel, frame);
-      if (isOwn) return this.#events.echo(sequenceOf(opened), number);
+      if (isOwn) return this.#echo(opened, number);
       this.#receiveOpened(channel, opened, number, place);
     } catch (fault) {
       if (fault instanceof Refused) this.#unsigned(fault);
@@ -200,6 +200,12 @@ export class Inbox {
     this.#assemblies.sweep();
     this.#emitters.sweep();
     this.processes.sweep();
+  }
+
+  /** Anybody may send in our name. */
+  #echo(frame: string, number: number | undefined): void {
+    const sequence = sequenceOf(frame);
+    if (frame.startsWith(WIRE_VERSION) && sequence > 0) this.#events.echo(sequence, number);
   }
 
   #receiveOpened(

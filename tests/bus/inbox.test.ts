@@ -87,6 +87,16 @@ test("an own frame is an echo and nothing more", () => {
   assert.deepEqual(messages, []);
 });
 
+test("what bears the own name and is no frame that was sent is no echo", () => {
+  const { receive, echoes, errors } = setUp();
+  const rest = frame(1, ["a"], { uid: OWN }).slice(1);
+  for (const payload of [`1r${OWN}`, `1r${OWN}~~`, `1r${OWN}-1;`, `1r${OWN}0;`, `2${rest}`]) {
+    receive(payload);
+  }
+  assert.equal(echoes(), 0);
+  assert.equal(errors.length, 0);
+});
+
 test("chunks are put together, also when one of them comes twice", () => {
   const { receive, values } = setUp();
   const long = "x".repeat(2 * MAX_BODY_BYTES);

@@ -121,14 +121,14 @@ for (const [code, isPassing] of [["55P03", true], ["22023", false]] as const) {
       const { uri } = await createGate(
         t,
         "create sequence calls",
-        `if nextval('public.calls') % 61 = 0 then
+        `if nextval('public.calls') % 211 = 0 then
         raise exception 'not this one' using errcode = '${code}';
       end if`,
       );
       const heard = await listenTo(t, uri, ["publisher_test"]);
       const { publisher, publish, errors } = setUp(t, uri, 100_000_000);
       publisher.start();
-      const count = 6_000;
+      const count = 9_000;
       // Of several statements each; the first time each statement is prepared.
       for (let n = 0, round = 0; round < 3; round++) {
         for (; n < count * (round + 1) / 3; n++) publish(`${n};${"x".repeat(n % 1_000)}`);

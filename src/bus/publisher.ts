@@ -1,6 +1,6 @@
 /**
- * Sends messages, in order, on one connection: a few statements are under way at a time, each of which takes effect only
- * if the one before it did, and whatever queued meanwhile goes into the next one. A statement that was sent when its connection was lost may have been committed or not; it is sent again as it was,
+ * Sends messages, in order, on one connection: one statement at a time, and whatever queued meanwhile in the next one.
+ * A statement that was sent when its connection was lost may have been committed or not; it is sent again as it was,
  * and receivers recognise by its sequence numbers what they have.
  *
  * After an outage of the database the others need a moment to be back, and what is sent before is sent to nobody. So
@@ -11,7 +11,7 @@ import type { Sealer } from "../runtime/sealer.ts";
 import { MAX_PAYLOAD_BYTES, type Notification, outgoing, resent } from "../wire/frame.ts";
 import { MAX_NUMBER_BYTES, numbered, splitNumber } from "../wire/logged.ts";
 import { encodeMessage, maxRecordLength, type Message, MessageType } from "../wire/message.ts";
-import { following, notifyParameters, notifyText } from "../wire/statement.ts";
+import { notifyParameters, notifyText } from "../wire/statement.ts";
 import { type Loggable, loggedNumbers, logStatement } from "../recovery/log_statement.ts";
 import { BatchSize } from "./batch_size.ts";
 import { deferred } from "./deadline.ts";
@@ -24,13 +24,8 @@ import type { Rows, Session, SessionLimits } from "./session.ts";
 import type { ConnectionSettings } from "./settings.ts";
 import { codeOf, QUEUE_FULL, READ_ONLY } from "./sql_state.ts";
 
-/**
- * About how much one statement carries: enough to be efficient, little enough to be quick. So much is sent at once, in the
- * middle of a loop of the application's code.
- */
-const STATEMENT_BYTES = 250_000;
-/** How many statements are under way at most. */
-const MAX_UNDER_WAY = 4;
+/** About how much one statement carries: enough to be efficient, little enough to be quick. */
+const STATEMENT_BYTES = 1_000_000;
 /** For how long more than `maxBuffer` may wait while the database takes what it is given: a burst is no outage. */
 const PATIENCE_MS = 1_000;
 /** Stands for the number of a frame that is said again, which has its own in it. */
@@ -82,15 +77,6 @@ export type PublisherEvents = Pick<LinkEvents, "up" | "down" | "failed"> & {
 /** Where a message is kept for recovery, and what is called when it has come back. */
 export type Logging = Pick<Queued, "key" | "deliver">;
 
-/** A statement that is under way. */
-interface Flight {
-  readonly batch: readonly Packed[];
-  readonly outcome: Promise<Outcome>;
-}
-
-/** Whether PostgreSQL took frames, refused them for good, or they are to be sent again. */
-type Outcome = "taken" | "refused" | "again";
-
 /** What goes before everything that is held. */
 type Urgent =
   | Queued
@@ -112,18 +98,12 @@ export class Publisher {
   #urgent: Urgent[] = [];
   /** Frames that have their sequence numbers and are not known to be committed. */
   #unconfirmed: Packed[] = [];
-  /** How many of them are in statements that are under way: the first ones. */
+  /** How many of them are in a statement that was sent. */
   #underWay = 0;
-  /** The statements, in their order. */
-  readonly #flights: Flight[] = [];
-  /** Counts statements. */
-  #statements = 0;
-  /** Whether one that was under way has not been taken: those behind it come to nothing, and no other follows. */
-  #isFailing = false;
   readonly #refusals: Refusals;
   readonly #batchSize: BatchSize = new BatchSize();
   #isHeld = false;
-  #isPumping = false;
+  #isBusy = false;
   #isScheduled = false;
   #hasOverflowed = false;
   /** Since when more than `maxBuffer` waits. */
@@ -275,7 +255,6 @@ export class Publisher {
     if (isUrgent) this.#urgent.push(item);
     else this.#queue.push(item);
     this.#bound();
-    if (this.#queue.bytes >= STATEMENT_BYTES) this.#pump();
     this.#schedule();
     return true;
   }
@@ -383,98 +362,60 @@ export class Publisher {
 
   /** At the end of the current run of the application's code, so that a burst shares statements. */
   #schedule(): void {
-    if (this.#isScheduled || this.isStuck) return;
+    if (this.#isScheduled || this.#isBusy || this.isStuck) return;
     this.#isScheduled = true;
     queueMicrotask(() => {
       this.#isScheduled = false;
-      this.#pump();
+      // Its own faults are handled inside.
+      if (!this.#isBusy) this.#pump().catch((fault: unknown) => this.#refused(fault));
     });
   }
 
-  /** Sends what can be sent now. */
-  #pump(): void {
-    // Making frames tells others of them.
-    if (this.#isPumping) return;
-    this.#isPumping = true;
+  async #pump(): Promise<void> {
+    this.#isBusy = true;
     try {
-      while (!this.#isClosed && !this.isStuck && !this.#isFailing) {
+      while (!this.#isClosed) {
         const { session } = this.#link;
-        if (session === undefined || this.#flights.length >= this.#maxUnderWay(session)) return;
-        if (this.#unconfirmed.length === this.#underWay) {
-          const frames = this.#pack();
-          if (frames.length === 0) return;
-          this.#unconfirmed = [...this.#unconfirmed, ...frames];
+        if (session === undefined) return;
+        if (this.#unconfirmed.length === 0) this.#unconfirmed = this.#pack();
+        if (this.#unconfirmed.length === 0) return;
+        const size = this.#batchSize.of(this.#unconfirmed.length);
+        const batch = this.#unconfirmed.slice(0, size);
+        this.#underWay = size;
+        const isTaken = await this.#send(session, batch);
+        if (isTaken === undefined) return;
+        if (!isTaken) { for (const { sequence } of batch) this.#events.refusedFrame(sequence); }
+        for (const frame of isTaken ? batch : []) {
+          if (frame.isKept) this.#sent.add(frame);
+          if (!isRepeat(frame)) this.#events.confirmed(frame.channel, frame.sequence);
         }
-        const size = this.#batchSize.of(this.#unconfirmed.length - this.#underWay);
-        const batch = this.#unconfirmed.slice(this.#underWay, this.#underWay + size);
-        this.#underWay += size;
-        const outcome = this.#send(session, batch);
-        // Its own faults are handled inside.
-        if (this.#flights.push({ batch, outcome }) === 1) {
-          this.#land().catch((fault: unknown) => this.#refused(fault));
+        this.#refusals.taken();
+        this.#underWay = 0;
+        this.#unconfirmed.splice(0, batch.length);
+        if (this.#unconfirmed.length === 0 && this.#urgent.length === 0) {
+          this.#settleFlushes(this.#queue.passed);
         }
       }
-    } catch (fault) {
-      // Whoever emits is not told of it by a throw.
-      this.#refused(fault);
     } finally {
-      this.#isPumping = false;
+      this.#isBusy = false;
     }
   }
 
-  #maxUnderWay(session: Session): number {
-    return session.isWhole && !this.#batchSize.isSmall ? MAX_UNDER_WAY : 1;
-  }
-
-  /** Takes the answers to what is under way, in order. */
-  async #land(): Promise<void> {
-    for (let flight = this.#flights[0]; flight !== undefined; flight = this.#flights[0]) {
-      const { batch, outcome } = flight;
-      const result = await outcome;
-      this.#flights.shift();
-      this.#underWay -= Math.min(this.#underWay, batch.length);
-      if (result === "again") this.#isFailing = true;
-      else this.#landed(batch, result === "taken");
-      if (this.#flights.length > 0 && !this.#isFailing) this.#pump();
-    }
-    const wasFailing = this.#isFailing;
-    this.#isFailing = false;
-    this.#underWay = 0;
-    // What has failed with its connection is sent when there is another one.
-    if (!wasFailing || this.#link.session !== undefined) this.#schedule();
-  }
-
-  #landed(batch: readonly Packed[], isTaken: boolean): void {
-    if (!isTaken) {
-      // What was behind it was not done either, and is sent again.
-      this.#isFailing = this.#flights.length > 0;
-      for (const { sequence } of batch) this.#events.refusedFrame(sequence);
-    }
-    for (const frame of isTaken ? batch : []) {
-      if (frame.isKept) this.#sent.add(frame);
-      if (!isRepeat(frame)) this.#events.confirmed(frame.channel, frame.sequence);
-    }
-    this.#refusals.taken();
-    this.#unconfirmed.splice(0, batch.length);
-    if (this.#unconfirmed.length === 0 && this.#urgent.length === 0) {
-      this.#settleFlushes(this.#queue.passed);
-    }
-  }
-
-  async #send(session: Session, batch: readonly Packed[]): Promise<Outcome> {
+  /** Whether PostgreSQL took the frames, or refused them for good; nothing when they are to be sent again. */
+  async #send(session: Session, batch: readonly Packed[]): Promise<boolean | undefined> {
     const start = performance.now();
     try {
-      if (!await this.#notify(session, batch)) return "again";
+      await this.#notify(session, batch);
       this.stats.statements++;
       this.stats.frames += batch.length;
       this.#batchSize.taken();
-      return "taken";
+      return true;
     } catch (fault) {
       const isSlow = performance.now() - start >= this.#statementTimeout;
       // On a slow line, or where the queue has little room, smaller portions get through.
       if (isSlow || codeOf(fault) === QUEUE_FULL) this.#batchSize.tooLarge(batch.length);
       // The next session sends it again.
-      if (fault instanceof PgAdapterError) return "again";
+      if (fault instanceof PgAdapterError) return undefined;
       if (codeOf(fault) === READ_ONLY) {
         session.lose(
           new PgAdapterError(
@@ -483,15 +424,15 @@ export class Publisher {
             { cause: fault },
           ),
         );
-        return "again";
+        return undefined;
       }
       if (this.#refusals.add(session, fault)) {
         this.#events.refused();
-        return "again";
+        return undefined;
       }
       this.#refused(fault);
       this.stats.dropped += batch.reduce((sum, { messages }) => sum + messages, 0);
-      return "refused";
+      return false;
     }
   }
 
@@ -511,22 +452,16 @@ export class Publisher {
     });
   }
 
-  /** Whether it took effect: not when a statement before it did not. */
-  async #notify(session: Session, batch: readonly Packed[]): Promise<boolean> {
+  async #notify(session: Session, batch: readonly Packed[]): Promise<void> {
     const count = batch.length;
     const sealed = this.#sealed(batch);
     // What processes have to say of themselves is not kept, and waits for nobody.
-    const isLogged = sealed.some(({ key }) => key !== undefined);
-    const alone = isLogged
-      ? logStatement(this.#uid, sealed)
-      : { text: notifyText(count), parameters: notifyParameters(sealed) };
-    const id = ++this.#statements;
-    const { text, parameters } = session.isWhole
-      ? following(alone, `${id}`, this.#flights.length > 0 ? `${id - 1}` : "")
-      : alone;
-    const [row] = await session.query(text, parameters);
-    if (row === undefined) return false;
-    if (!isLogged) return true;
+    if (sealed.every(({ key }) => key === undefined)) {
+      await session.query(notifyText(count), notifyParameters(sealed));
+      return;
+    }
+    const { text, parameters } = logStatement(this.#uid, sealed);
+    const [row = {}] = await session.query(text, parameters);
     loggedNumbers(row, count).forEach((number, i) => {
       if (number === undefined) return;
       const frame = batch[i]!;
@@ -535,7 +470,6 @@ export class Publisher {
       this.#lastNumber = Math.max(this.#lastNumber ?? 0, number);
       this.#events.logged(frame.sequence, number);
     });
-    return true;
   }
 
   /** What was under way may have been committed or not. */

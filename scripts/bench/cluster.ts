@@ -59,6 +59,11 @@ export interface Contender {
   end(): void;
 }
 
+/** Servers are not ready in the time that they are given. */
+export class NotReadyError extends Error {
+  override readonly name = "NotReadyError";
+}
+
 /** Servers with their clients. */
 export class Cluster implements Contender {
   readonly #options: ClusterOptions;
@@ -102,6 +107,7 @@ export class Cluster implements Contender {
       from,
       count,
       ...rooms !== undefined && { rooms },
+      isBinary: sending.isBinary === true,
       hasLatencies: rate !== undefined,
     });
     const arrived = this.#clients.tell("arrived", ms);
@@ -136,6 +142,6 @@ export class Cluster implements Contender {
       }
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
-    throw new Error(`The servers of ${this.#options.server.peer} do not reach each other`);
+    throw new NotReadyError(`The servers of ${this.#options.server.peer} do not reach each other`);
   }
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { setTimeout as delay } from "node:timers/promises";
 import { type Contender, spreadRooms, type Used } from "./cluster.ts";
 import { quantile } from "./figures.ts";
 import type { Kind, Requests } from "./server.ts";
@@ -67,7 +68,8 @@ function cost(before: Used, after: Used, count: number, isSingle: boolean): Turn
   };
 }
 
-function memory({ servers }: Used): Turn["memory"] {
+/** What is resident: the first server, and the mean of the others. */
+export function memoryOf({ servers }: Used): Turn["memory"] {
   const [sender = NaN, ...others] = servers.map(({ memory }) => memory);
   const sum = others.reduce((total, bytes) => total + bytes, 0);
   return { sender, ...others.length > 0 && { receiver: sum / others.length } };
@@ -97,7 +99,7 @@ function burst(name: string, title: string, kind: Kind, rooms?: number): Workloa
       return {
         rate: messages / seconds,
         processor: cost(before, after, messages, kind.rooms?.length === 1),
-        memory: memory(after),
+        memory: memoryOf(after),
         lost,
         duplicated,
         disordered,
@@ -125,7 +127,7 @@ function steady(rate: number): Workload {
         ...latencies.length > 0 &&
           { p50: quantile(latencies, 0.5), p99: quantile(latencies, 0.99) },
         processor: cost(before, after, count, false),
-        memory: memory(after),
+        memory: memoryOf(after),
         ...arrived,
       };
     },
@@ -148,7 +150,7 @@ function requests(what: Requests["what"]): Workload {
         p50: quantile(times, 0.5),
         p99: quantile(times, 0.99),
         processor: cost(before, after, times.length, false),
-        memory: memory(after),
+        memory: memoryOf(after),
         lost: 0,
         duplicated: 0,
         disordered: 0,
@@ -157,24 +159,30 @@ function requests(what: Requests["what"]): Workload {
   };
 }
 
+/**
+ * A session of PostgreSQL that has nothing to do tells its counts within ten seconds, and Node tidies up what the
+ * workload before has left: neither is of a server that does nothing.
+ */
+const SETTLING_MS = 11_000;
+
 const idle: Workload = {
   name: "idle",
   title: "Nothing is sent",
   unit: "operations/s of the database",
   warmUpMs: 0,
   async run(contender, ms, operations) {
-    const from = await operations();
-    const before = await contender.used();
-    const start = performance.now();
+    await delay(SETTLING_MS);
+    const [from, before, start] = [await operations(), await contender.used(), performance.now()];
     // Heartbeats come every few seconds.
-    await new Promise((resolve) => setTimeout(resolve, Math.max(10_000, ms)));
+    await delay(Math.max(10_000, ms));
     const after = await contender.used();
-    const count = await operations() - from;
     const seconds = (performance.now() - start) / 1_000;
+    await delay(SETTLING_MS);
+    const count = await operations() - from;
     return {
-      rate: count / seconds,
+      rate: count / (performance.now() - start) * 1_000,
       processor: cost(before, after, seconds, false),
-      memory: memory(after),
+      memory: memoryOf(after),
       lost: 0,
       duplicated: 0,
       disordered: 0,

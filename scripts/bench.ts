@@ -240,11 +240,10 @@ async function runWorkload(
 ): Promise<Record<string, Turn[]>> {
   const started = all.filter(({ name }) => takesPart(name, group, workload));
   const turns: Record<string, Turn[]> = Object.fromEntries(started.map(({ name }) => [name, []]));
-  const isIdle = workload.name === "idle";
   const run = (each: Started, ms: number) =>
     workload.run(each.contender, ms, () => each.daemon!.operations());
   if (workload.warmUpMs > 0) { for (const each of started) await run(each, workload.warmUpMs); }
-  for (let round = 0; round < (isIdle ? 1 : rounds); round++) {
+  for (let round = 0; round < rounds; round++) {
     for (const [i] of started.entries()) {
       const each = started[(i + round) % started.length]!;
       turns[each.name]!.push(await run(each, ms));

@@ -142,6 +142,8 @@ export class Cluster implements Contender {
       }
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
-    throw new NotReadyError(`The servers of ${this.#options.server.peer} do not reach each other`);
+    throw new NotReadyError(
+      `The servers of ${this.#options.server.peer} have not reached each other within the time for that`,
+    );
   }
 }

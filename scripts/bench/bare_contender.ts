@@ -53,7 +53,7 @@ export class BareContender implements Contender {
     };
   }
 
-  end(): void {
-    for (const each of [this.#sender, ...this.#receivers]) each.end();
+  async end(): Promise<void> {
+    await Promise.all([this.#sender, ...this.#receivers].map((each) => each.end()));
   }
 }

@@ -87,12 +87,13 @@ export class Child<C extends Commands> {
     return answer.result as Awaited<ReturnType<C[K]>>;
   }
 
-  /** Lets it end; by force if it is too busy to read that. */
-  end(): void {
+  /** Lets it end, by force if it is too busy to read that, and waits until it has. */
+  async end(): Promise<void> {
     this.#child.stdin?.end();
+    if (this.#lastWords !== undefined) return;
     const timer = setTimeout(() => this.#child.kill("SIGKILL"), PATIENCE_MS);
-    timer.unref();
-    this.#child.once("exit", () => clearTimeout(timer));
+    await new Promise<void>((resolve) => this.#child.once("exit", () => resolve()));
+    clearTimeout(timer);
   }
 
   #over(end: string): void {

@@ -5,7 +5,7 @@
  */
 
 /** Something that was started. */
-export type Closable = { end(): void } | { stop(): Promise<void> };
+export type Closable = { end(): Promise<void> } | { stop(): Promise<void> };
 
 const open = new Set<Closable>();
 let closing: Promise<unknown> = Promise.resolve();
@@ -22,8 +22,7 @@ export function keep<T extends Closable>(each: T): T {
 /** Ends one thing before the others. */
 export async function close(each: Closable): Promise<void> {
   open.delete(each);
-  if ("end" in each) each.end();
-  else await each.stop();
+  await ("end" in each ? each.end() : each.stop());
 }
 
 /**
@@ -33,9 +32,13 @@ export async function close(each: Closable): Promise<void> {
  */
 export async function closeAll(forGood = false): Promise<void> {
   isOver ||= forGood;
-  // Processes that are told what to do go before the databases that they use.
-  const all = [...open].sort((a, b) => Number("stop" in a) - Number("stop" in b));
-  closing = Promise.allSettled([closing, ...all.map(close)]);
+  const all = [...open];
+  const users = all.filter((each) => "end" in each).map(close);
+  // Databases go when those who use them are gone.
+  const databases = all.filter((each) => "stop" in each);
+  for (const each of databases) open.delete(each);
+  closing = Promise.allSettled([closing, ...users])
+    .then(() => Promise.allSettled(databases.map(close)));
   await closing;
 }
 

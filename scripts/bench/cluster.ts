@@ -56,7 +56,8 @@ export interface Contender {
   ask(requests: Requests): Promise<number[]>;
   /** What it has used so far. */
   used(): Promise<Used>;
-  end(): void;
+  /** Ends its processes, and settles when they are gone. */
+  end(): Promise<void>;
 }
 
 /** Servers are not ready in the time that they are given. */
@@ -128,8 +129,8 @@ export class Cluster implements Contender {
     };
   }
 
-  end(): void {
-    for (const child of [...this.#servers, this.#clients]) child.end();
+  async end(): Promise<void> {
+    await Promise.all([...this.#servers, this.#clients].map((child) => child.end()));
   }
 
   /** Adapters that lose what is sent before they know each other lose it now. */

@@ -14,12 +14,24 @@ test("processes end before their databases, and a second call waits for the firs
       told.push("database is gone");
     },
   });
-  keep({ end: () => void told.push("servers") });
+  keep({
+    async end() {
+      told.push("servers");
+      await Promise.resolve();
+      told.push("servers are gone");
+    },
+  });
   const first = closeAll();
   const second = closeAll().then(() => told.push("second"));
   stop();
   await Promise.all([first, second]);
-  assert.deepEqual(told, ["servers", "database", "database is gone", "second"]);
+  assert.deepEqual(told, [
+    "servers",
+    "servers are gone",
+    "database",
+    "database is gone",
+    "second",
+  ]);
 });
 
 test("one that fails to stop keeps no other from it", async () => {
@@ -39,6 +51,11 @@ test("what is started after an interruption is ended at once", async () => {
   await closeAll(true);
   assert.equal(isInterrupted(), true);
   let isEnded = false;
-  keep({ end: () => void (isEnded = true) });
+  keep({
+    end() {
+      isEnded = true;
+      return Promise.resolve();
+    },
+  });
   assert.equal(isEnded, true);
 });

@@ -12,6 +12,7 @@ import type { Daemon } from "./daemons.ts";
 
 /** The floor: what NOTIFY does without an adapter. */
 export class BareContender implements Contender {
+  readonly clients = 1;
   readonly #daemon: Daemon;
   readonly #sender: Child<typeof BARE>;
   readonly #receivers: readonly Child<typeof BARE>[];

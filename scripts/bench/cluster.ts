@@ -42,8 +42,13 @@ export function spreadRooms(count: number): string[] {
   return Array.from({ length: count }, (_, n) => `spread ${n}`);
 }
 
+/** How many times a server passes something on to its clients in one burst, at most. */
+export const MOST_DELIVERIES = 50_000;
+
 /** One of those that are compared. */
 export interface Contender {
+  /** Clients of each server. */
+  readonly clients: number;
   /**
    * Starts it, and settles when what is sent arrives everywhere.
    *
@@ -67,6 +72,7 @@ export class NotReadyError extends Error {
 
 /** Servers with their clients. */
 export class Cluster implements Contender {
+  readonly clients: number;
   readonly #options: ClusterOptions;
   readonly #servers: readonly Child<typeof SERVER>[];
   readonly #clients: Child<typeof CLIENTS>;
@@ -74,6 +80,7 @@ export class Cluster implements Contender {
 
   constructor(options: ClusterOptions) {
     this.#options = options;
+    this.clients = options.clients;
     const { runner, node, servers } = options;
     this.#servers = Array.from({ length: servers }, () => new Child(runner, "./server.ts"));
     this.#clients = new Child(node, "./clients.ts");
@@ -96,7 +103,8 @@ export class Cluster implements Contender {
     }
     await this.#untilThere();
     // What is compiled once is compiled now.
-    for (let n = 0; n < 3; n++) await this.send({ size: 100, count: 2_000 });
+    const count = Math.min(2_000, Math.floor(MOST_DELIVERIES / this.clients));
+    for (let n = 0; n < 3; n++) await this.send({ size: 100, count });
   }
 
   async send(sending: Sending, ms?: number): Promise<Arrived> {

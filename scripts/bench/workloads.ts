@@ -5,7 +5,7 @@
  */
 
 import { setTimeout as delay } from "node:timers/promises";
-import { type Contender, spreadRooms, type Used } from "./cluster.ts";
+import { type Contender, MOST_DELIVERIES, spreadRooms, type Used } from "./cluster.ts";
 import { quantile } from "./figures.ts";
 import type { Kind, Requests } from "./server.ts";
 
@@ -48,9 +48,13 @@ export interface Workload {
   run(contender: Contender, ms: number, operations: () => Promise<number>): Promise<Turn>;
 }
 
-/** Enough that the end of a burst counts for little, and no more than waits anywhere. */
-function burstOf(size: number): number {
-  return Math.max(10, Math.min(5_000, Math.floor(10_000_000 / size)));
+/**
+ * Enough that the end of a burst counts for little, and no more than waits anywhere: a server that is busy with its
+ * clients for seconds lets commands of its database time out.
+ */
+function burstOf(size: number, clients: number): number {
+  const most = Math.min(5_000, 10_000_000 / size, MOST_DELIVERIES / clients);
+  return Math.max(10, Math.floor(most));
 }
 
 function cost(before: Used, after: Used, count: number, isSingle: boolean): Turn["processor"] {
@@ -83,7 +87,7 @@ function burst(name: string, title: string, kind: Kind, rooms?: number): Workloa
     ...rooms !== undefined && { rooms },
     warmUpMs: 300,
     async run(contender, ms) {
-      const count = burstOf(kind.size);
+      const count = burstOf(kind.size, contender.clients);
       let [lost, duplicated, disordered, messages] = [0, 0, 0, 0];
       const before = await contender.used();
       const start = performance.now();

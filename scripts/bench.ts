@@ -4,7 +4,8 @@
  *
  *     deno task bench                      all groups: takes an hour
  *     deno task bench core                 one group
- *     deno task bench core/100B core/room  some workloads of a group
+ *     deno task bench clients/1KB 100B room
+ *                                          some workloads of a group, of "core" where none is named
  *     deno task bench core --rounds 3 --ms 1000 --peer redis --peer postgres
  *     deno task bench core --save          writes docs/bench/ as well
  *     deno task bench core/10KB --peer none --profile /tmp/profiles
@@ -25,7 +26,8 @@ import { parseArgs } from "node:util";
 import { BareContender } from "./bench/bare_contender.ts";
 import { svg, THEMES } from "./bench/chart.ts";
 import type { Runner } from "./bench/child.ts";
-import { Cluster, type Contender } from "./bench/cluster.ts";
+import { close, closeAll, isInterrupted, keep } from "./bench/closing.ts";
+import { Cluster, type Contender, NotReadyError } from "./bench/cluster.ts";
 import {
   type Daemon,
   processorName,
@@ -36,8 +38,17 @@ import { measureEmitters } from "./bench/emitter_group.ts";
 import { type Group, GROUPS } from "./bench/groups.ts";
 import { PEERS } from "./bench/peers.ts";
 import { pictures } from "./bench/pictures.ts";
-import { document, type Measured, plainTable, type Results, tableOf } from "./bench/report.ts";
-import { type Turn, type Workload, WORKLOADS } from "./bench/workloads.ts";
+import {
+  document,
+  type Measured,
+  MEMORY_TITLE,
+  memoryTable,
+  plainTable,
+  type Results,
+  tableOf,
+} from "./bench/report.ts";
+import { EMITTERS, selection } from "./bench/selection.ts";
+import { memoryOf, type Turn, type Workload } from "./bench/workloads.ts";
 import { ROOT, type Runtimes, runtimes, versionOf } from "./toolchain.ts";
 
 /** NOTIFY and LISTEN alone. */
@@ -60,9 +71,8 @@ const { values, positionals } = parseArgs({
 });
 const rounds = Number(values.rounds), ms = Number(values.ms);
 const folder = join(ROOT, "docs/bench");
-
-/** The group of emitters, which are no servers. */
-const EMITTERS = "emitters";
+/** How long servers may take until they reach each other: ten thousand namespaces are more than some adapters bear. */
+const START_LIMIT_MS = 60_000;
 
 /** One of those that are compared, with what carries its messages. */
 interface Started {
@@ -71,34 +81,19 @@ interface Started {
   readonly daemon: Daemon | undefined;
 }
 
-const open = new Set<{ end(): void } | { stop(): Promise<void> }>();
-
-async function closeAll(): Promise<void> {
-  const all = [...open];
-  open.clear();
-  for (const each of all) if ("end" in each) each.end();
-  for (const each of all) if ("stop" in each) await each.stop();
-}
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
-  process.on(signal, () => void closeAll().finally(() => process.exit(130)));
+  process.on(signal, () => void closeAll(true).finally(() => process.exit(130)));
 }
 
-/** What is asked for: groups, each with its workloads. */
-function selected(): Map<Group, Workload[]> {
-  const wanted = positionals.length === 0 ? [...GROUPS.keys()] : positionals;
-  const found = new Map<Group, Workload[]>();
-  for (const each of wanted.filter((name) => name !== EMITTERS)) {
-    const [name = "", workload] = each.split("/");
-    const group = GROUPS.get(name);
-    const names = workload === undefined ? group?.workloads ?? [] : [workload];
-    if (group === undefined || names.some((name) => !WORKLOADS.has(name))) {
-      throw new Error(`There is no "${each}": deno task bench --list says what there is`);
-    }
-    const list = found.get(group) ?? [];
-    list.push(...names.map((name) => WORKLOADS.get(name)!));
-    found.set(group, list);
-  }
-  return found;
+/** What cannot be measured as it was called, if anything. */
+function misuse(): string | undefined {
+  if (!(Number.isInteger(rounds) && rounds > 0)) return "--rounds takes a whole number above 0";
+  if (!(ms > 0)) return "--ms takes a number of milliseconds";
+  const known = [...Object.keys(PEERS).slice(1), "bare", "none"];
+  const unknown = values.peer?.find((name) => !known.includes(name));
+  return unknown === undefined
+    ? undefined
+    : `There is no peer "${unknown}": there are ${known.join(", ")}`;
 }
 
 /** Whether one of those that are compared can do what is measured. */
@@ -121,23 +116,45 @@ async function start(name: string, group: Group, found: Runtimes, rooms: number)
     : kind === "redis"
     ? await startRedisDaemon()
     : undefined;
-  if (daemon !== undefined) open.add(daemon);
-  const contender = name === BARE ? new BareContender(node, daemon!) : new Cluster({
-    runner,
-    node,
-    servers: kind === "none" ? 1 : group.servers,
-    clients: group.clients,
-    server: {
-      peer: name,
-      uri: daemon?.uri ?? "",
-      hasRecovery: false,
-      namespaces: group.namespaces,
-    },
-    daemon,
-  });
-  open.add(contender);
-  await contender.start(rooms);
+  if (daemon !== undefined) keep(daemon);
+  const contender = keep(
+    name === BARE ? new BareContender(node, daemon!) : new Cluster({
+      runner,
+      node,
+      servers: kind === "none" ? 1 : group.servers,
+      clients: group.clients,
+      server: {
+        peer: name,
+        uri: daemon?.uri ?? "",
+        hasRecovery: false,
+        namespaces: group.namespaces,
+      },
+      daemon,
+    }),
+  );
+  const starting = contender.start(rooms);
+  try {
+    await inTime(starting, `not ready after ${START_LIMIT_MS / 1_000} s`);
+  } catch (fault) {
+    // It does not take part: nothing of it may run beside the others.
+    starting.catch(() => {});
+    await close(contender);
+    if (daemon !== undefined) await close(daemon);
+    throw fault;
+  }
   return { name, contender, daemon };
+}
+
+async function inTime(starting: Promise<void>, words: string): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new NotReadyError(words)), START_LIMIT_MS);
+  });
+  try {
+    await Promise.race([starting, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function configuration(started: readonly Started[], group: Group, found: Runtimes): string[] {
@@ -176,25 +193,40 @@ async function runGroup(
     );
   const rooms = Math.max(0, ...workloads.map(({ rooms = 0 }) => rooms));
   const started: Started[] = [];
+  const leftOut: string[] = [];
   try {
     for (const name of names) {
-      if (workloads.some((each) => takesPart(name, group, each))) {
+      if (!workloads.some((each) => takesPart(name, group, each))) continue;
+      try {
         started.push(await start(name, group, found, rooms));
+      } catch (fault) {
+        // Without ours there is nothing to compare.
+        if (!(fault instanceof NotReadyError) || name === names[0]) throw fault;
+        leftOut.push(`${name} is left out: ${fault.message}`);
       }
     }
-    const lines = configuration(started, group, found);
+    const lines = [...configuration(started, group, found), ...leftOut];
     console.log(lines.join("\n"));
     const measured: Record<string, Measured> = {};
+    let memory: Record<string, Turn["memory"]> | undefined;
     for (const workload of workloads) {
       const { name, title, unit } = workload;
-      measured[name] = { title, unit, turns: await runWorkload(workload, group, started) };
+      const isIdle = name === "idle";
+      // Servers that do nothing give memory back, which is the last that is measured.
+      if (isIdle) memory ??= await resident(started);
+      const turns = await (isIdle ? runIdle : runWorkload)(workload, group, started);
+      measured[name] = { title, unit, turns };
       console.log(`\n${title} (${group.name}/${name})\n${plainTable(tableOf(measured[name]))}`);
     }
+    memory ??= await resident(started);
+    console.log(`\n${MEMORY_TITLE}\n${plainTable(memoryTable(memory))}`);
     return {
       title: group.title,
       configuration: lines,
       date: today(),
       workloads: measured,
+      // Memory is that of the whole group, or is not compared.
+      ...group.workloads.every((name) => name in measured) && { memory },
     };
   } finally {
     await closeAll();
@@ -208,17 +240,39 @@ async function runWorkload(
 ): Promise<Record<string, Turn[]>> {
   const started = all.filter(({ name }) => takesPart(name, group, workload));
   const turns: Record<string, Turn[]> = Object.fromEntries(started.map(({ name }) => [name, []]));
-  const isIdle = workload.name === "idle";
   const run = (each: Started, ms: number) =>
     workload.run(each.contender, ms, () => each.daemon!.operations());
   if (workload.warmUpMs > 0) { for (const each of started) await run(each, workload.warmUpMs); }
-  for (let round = 0; round < (isIdle ? 1 : rounds); round++) {
+  for (let round = 0; round < rounds; round++) {
     for (const [i] of started.entries()) {
       const each = started[(i + round) % started.length]!;
       turns[each.name]!.push(await run(each, ms));
     }
   }
   return turns;
+}
+
+/** Those that do nothing do not disturb each other. */
+async function runIdle(
+  workload: Workload,
+  group: Group,
+  all: readonly Started[],
+): Promise<Record<string, Turn[]>> {
+  const started = all.filter(({ name }) => takesPart(name, group, workload));
+  return Object.fromEntries(
+    await Promise.all(started.map(async ({ name, contender, daemon }) => {
+      return [name, [await workload.run(contender, ms, () => daemon!.operations())]];
+    })),
+  );
+}
+
+/** What servers have in memory; of those with one server, or without any, there is nothing to compare. */
+async function resident(all: readonly Started[]): Promise<Record<string, Turn["memory"]>> {
+  const found: Record<string, Turn["memory"]> = {};
+  for (const { name, contender } of all) {
+    if (name !== BARE && name !== "in-memory") found[name] = memoryOf(await contender.used());
+  }
+  return found;
 }
 
 async function runEmitters(found: Runtimes): Promise<Results[string]> {
@@ -275,22 +329,27 @@ if (values.list) {
     console.log(`${name}: ${title}\n  ${workloads.join(" ")}`);
   }
   console.log(`${EMITTERS}: emitters in each runtime`);
+  console.log(`\nPeers: ${Object.keys(PEERS).slice(1).join(" ")} bare`);
   process.exit();
 }
 try {
+  const wrong = misuse();
+  if (wrong !== undefined) throw new Error(wrong);
+  const { groups, hasEmitters } = selection(positionals);
   const found = await runtimes((line) => console.log(line));
-  for (const [group, workloads] of selected()) {
+  for (const [group, workloads] of groups) {
     const results = { [group.name]: await runGroup(group, workloads, found) };
     // Each group by itself: what is measured is kept when a later one fails.
     if (values.save) save(results);
   }
-  if (positionals.length === 0 || positionals.includes(EMITTERS)) {
+  if (hasEmitters) {
     const results = { [EMITTERS]: await runEmitters(found) };
     if (values.save) save(results);
   }
   process.exit();
 } catch (fault) {
-  console.error(fault instanceof Error ? fault.message : fault);
+  // What is cut off by Ctrl-C fails, too, which is no news.
+  if (!isInterrupted()) console.error(fault instanceof Error ? fault.message : fault);
   await closeAll();
-  process.exit(1);
+  process.exit(isInterrupted() ? 130 : 1);
 }

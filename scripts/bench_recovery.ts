@@ -163,7 +163,7 @@ try {
   console.log(`\nThe log of socketio-pg takes ${log?.size} in the end`);
   await sql.end();
 } finally {
-  for (const each of clusters.values()) each.end();
+  for (const each of clusters.values()) await each.end();
   for (const each of daemons) await each.stop();
 }
 process.exit();

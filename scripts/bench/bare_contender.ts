@@ -12,6 +12,7 @@ import type { Daemon } from "./daemons.ts";
 
 /** The floor: what NOTIFY does without an adapter. */
 export class BareContender implements Contender {
+  readonly clients = 1;
   readonly #daemon: Daemon;
   readonly #sender: Child<typeof BARE>;
   readonly #receivers: readonly Child<typeof BARE>[];
@@ -53,7 +54,7 @@ export class BareContender implements Contender {
     };
   }
 
-  end(): void {
-    for (const each of [this.#sender, ...this.#receivers]) each.end();
+  async end(): Promise<void> {
+    await Promise.all([this.#sender, ...this.#receivers].map((each) => each.end()));
   }
 }

@@ -35,12 +35,16 @@ const FLAGS: Readonly<Record<Runner["kind"], readonly string[]>> = {
   node: ["--disable-warning=ExperimentalWarning"],
 };
 
+/** For how long a process may do what it was told before, profiles included, when it is to end. */
+const PATIENCE_MS = 10_000;
+
 /** The handle of a program that calls {@linkcode obey}. */
 export class Child<C extends Commands> {
   readonly #child: ChildProcess;
   readonly #open: Map<number, (answer: Answer) => void> = new Map();
   #count = 0;
-  #isEnded = false;
+  readonly #file: string;
+  #lastWords: string | undefined;
 
   /**
    * Starts it.
@@ -54,13 +58,11 @@ export class Child<C extends Commands> {
       stdio: ["pipe", "pipe", "inherit"],
     });
     this.#child = child;
+    this.#file = file;
     // A process that is gone cannot be told anything; its end says so.
     child.stdin?.on("error", () => {});
-    child.once("exit", (code, signal) => {
-      this.#isEnded = true;
-      const error = `Cannot go on as a process of the benchmark has ended: ${signal ?? code}`;
-      for (const [id, answer] of this.#open) answer({ id, error });
-    });
+    child.once("error", (fault) => this.#over(`${fault}`));
+    child.once("exit", (code, signal) => this.#over(`${signal ?? code}`));
     createInterface({ input: child.stdout! }).on("line", (line) => {
       // Libraries may write there, too.
       if (!line.startsWith('{"id":')) return console.error(line);
@@ -75,7 +77,7 @@ export class Child<C extends Commands> {
     command: K,
     argument?: Parameters<C[K]>[0],
   ): Promise<Awaited<ReturnType<C[K]>>> {
-    if (this.#isEnded) throw new Error(`Cannot tell "${command}" as the process has ended`);
+    if (this.#lastWords !== undefined) throw new Error(this.#lastWords);
     const id = ++this.#count;
     const answer = await new Promise<Answer>((resolve) => {
       this.#open.set(id, resolve);
@@ -85,9 +87,20 @@ export class Child<C extends Commands> {
     return answer.result as Awaited<ReturnType<C[K]>>;
   }
 
-  /** Lets it end. */
-  end(): void {
+  /** Lets it end, by force if it is too busy to read that, and waits until it has. */
+  async end(): Promise<void> {
     this.#child.stdin?.end();
+    if (this.#lastWords !== undefined) return;
+    const timer = setTimeout(() => this.#child.kill("SIGKILL"), PATIENCE_MS);
+    await new Promise<void>((resolve) => this.#child.once("exit", () => resolve()));
+    clearTimeout(timer);
+  }
+
+  #over(end: string): void {
+    const error = `Cannot go on as a process of the benchmark, ${this.#file}, has ended: ${end}`;
+    this.#lastWords = error;
+    for (const [id, answer] of this.#open) answer({ id, error });
+    this.#open.clear();
   }
 }
 

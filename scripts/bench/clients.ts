@@ -20,6 +20,8 @@ export interface Expected {
   /** The number of the first message. */
   readonly from: number;
   readonly count: number;
+  /** Whether they have bytes; text in their place is no message of the benchmark. */
+  readonly isBinary: boolean;
   /** The rooms that messages go to in turn; all clients if there are none. */
   readonly rooms?: readonly string[];
 }
@@ -41,6 +43,7 @@ class Client {
   /** The server that it is connected to. */
   readonly server: number;
   readonly rooms: Set<string> = new Set();
+  #isBinary = false;
   #from = 0;
   #seen = new Uint8Array(0);
   #missing = 0;
@@ -51,7 +54,8 @@ class Client {
   constructor(port: number, server: number, look: () => void) {
     this.server = server;
     this.connection = new LoadClient(port, {
-      tick: (n, at) => {
+      tick: (n, at, isBinary) => {
+        if (isBinary !== this.#isBinary) return;
         const place = n - this.#from;
         // Of what was said before anything was expected.
         if (place < 0 || place >= this.#seen.length) return;
@@ -69,7 +73,8 @@ class Client {
     });
   }
 
-  expect({ from, count, rooms = [] }: Expected): void {
+  expect({ from, count, isBinary, rooms = [] }: Expected): void {
+    this.#isBinary = isBinary;
     this.#from = from;
     this.#last = -1;
     this.duplicated = this.disordered = 0;

@@ -42,8 +42,13 @@ export function spreadRooms(count: number): string[] {
   return Array.from({ length: count }, (_, n) => `spread ${n}`);
 }
 
+/** How many times a server passes something on to its clients in one burst, at most. */
+export const MOST_DELIVERIES = 50_000;
+
 /** One of those that are compared. */
 export interface Contender {
+  /** Clients of each server. */
+  readonly clients: number;
   /**
    * Starts it, and settles when what is sent arrives everywhere.
    *
@@ -56,11 +61,18 @@ export interface Contender {
   ask(requests: Requests): Promise<number[]>;
   /** What it has used so far. */
   used(): Promise<Used>;
-  end(): void;
+  /** Ends its processes, and settles when they are gone. */
+  end(): Promise<void>;
+}
+
+/** Servers are not ready in the time that they are given. */
+export class NotReadyError extends Error {
+  override readonly name = "NotReadyError";
 }
 
 /** Servers with their clients. */
 export class Cluster implements Contender {
+  readonly clients: number;
   readonly #options: ClusterOptions;
   readonly #servers: readonly Child<typeof SERVER>[];
   readonly #clients: Child<typeof CLIENTS>;
@@ -68,6 +80,7 @@ export class Cluster implements Contender {
 
   constructor(options: ClusterOptions) {
     this.#options = options;
+    this.clients = options.clients;
     const { runner, node, servers } = options;
     this.#servers = Array.from({ length: servers }, () => new Child(runner, "./server.ts"));
     this.#clients = new Child(node, "./clients.ts");
@@ -90,7 +103,8 @@ export class Cluster implements Contender {
     }
     await this.#untilThere();
     // What is compiled once is compiled now.
-    for (let n = 0; n < 3; n++) await this.send({ size: 100, count: 2_000 });
+    const count = Math.min(2_000, Math.floor(MOST_DELIVERIES / this.clients));
+    for (let n = 0; n < 3; n++) await this.send({ size: 100, count });
   }
 
   async send(sending: Sending, ms?: number): Promise<Arrived> {
@@ -102,6 +116,7 @@ export class Cluster implements Contender {
       from,
       count,
       ...rooms !== undefined && { rooms },
+      isBinary: sending.isBinary === true,
       hasLatencies: rate !== undefined,
     });
     const arrived = this.#clients.tell("arrived", ms);
@@ -122,8 +137,8 @@ export class Cluster implements Contender {
     };
   }
 
-  end(): void {
-    for (const child of [...this.#servers, this.#clients]) child.end();
+  async end(): Promise<void> {
+    await Promise.all([...this.#servers, this.#clients].map((child) => child.end()));
   }
 
   /** Adapters that lose what is sent before they know each other lose it now. */
@@ -136,6 +151,8 @@ export class Cluster implements Contender {
       }
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
-    throw new Error(`The servers of ${this.#options.server.peer} do not reach each other`);
+    throw new NotReadyError(
+      `The servers of ${this.#options.server.peer} have not reached each other within the time for that`,
+    );
   }
 }

@@ -5,6 +5,7 @@
  */
 
 import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import postgres from "postgres";
 import { createClient } from "redis";
@@ -18,7 +19,7 @@ export interface Daemon {
   readonly description: string;
   /** Microseconds of processor time so far, of all its processes. */
   processor(): number;
-  /** How many transactions or commands there were. */
+  /** How many transactions or commands there were; those of the last ten seconds may be missing. */
   operations(): Promise<number>;
   stop(): Promise<void>;
 }
@@ -55,8 +56,6 @@ export async function startPostgresDaemon(bin: string | undefined = debianBin())
     } (fsync on, otherwise its defaults)`,
     processor: () => processorTime(postmaster),
     async operations() {
-      // Sessions tell their counts at most once a second.
-      await new Promise((resolve) => setTimeout(resolve, 1_500));
       const [row] = await sql<{ count: string }[]>`
         select sum(xact_commit) as count from pg_stat_database`;
       return Number(row?.count);
@@ -68,6 +67,20 @@ export async function startPostgresDaemon(bin: string | undefined = debianBin())
   };
 }
 
+/**
+ * Ends Redis when its standard input ends, which the system closes however the benchmark ends. The input is passed on
+ * by another number as commands in the background have none.
+ */
+const REDIS_KEEPER = `
+exec 3<&0
+redis-server "$@" 3<&- &
+redis=$!
+{ read -r _ <&3; kill $redis; } &
+keeper=$!
+wait $redis
+kill $keeper
+`;
+
 /** Starts a Redis. */
 export async function startRedisDaemon(): Promise<Daemon> {
   const { stdout } = spawnSync("redis-server", ["--version"], { encoding: "utf8" });
@@ -76,14 +89,23 @@ export async function startRedisDaemon(): Promise<Daemon> {
     throw new Error("Cannot compare as there is no redis-server: apt-get install redis-server");
   }
   const port = await freePort();
-  const child = spawn("redis-server", ["--port", `${port}`, "--save", "", "--appendonly", "no"], {
-    stdio: "ignore",
+  const settings = ["--port", `${port}`, "--save", "", "--appendonly", "no"];
+  const child = spawn("/bin/sh", ["-c", REDIS_KEEPER, "redis-keeper", ...settings], {
+    // Ctrl-C reaches a whole process group: Redis outlives those who still use it.
+    detached: true,
+    stdio: ["pipe", "ignore", "ignore"],
   });
+  child.stdin?.on("error", () => {});
+  const ended = once(child, "exit");
   const uri = `redis://127.0.0.1:${port}`;
   const client = createClient({ url: uri });
   // Until it is up the client tries again.
   client.on("error", () => {});
-  await client.connect();
+  const tooEarly = ended.then(() => {
+    throw new Error(`Cannot compare as redis-server on port ${port} has ended at once`);
+  });
+  tooEarly.catch(() => {});
+  await Promise.race([client.connect(), tooEarly]);
   return {
     uri,
     description: `Redis ${version} (no persistence, otherwise its defaults)`,
@@ -92,10 +114,10 @@ export async function startRedisDaemon(): Promise<Daemon> {
       const info = await client.info("stats");
       return Number(/total_commands_processed:(\d+)/.exec(info)?.[1]);
     },
-    stop() {
+    async stop() {
       client.destroy();
-      child.kill();
-      return Promise.resolve();
+      child.stdin?.end();
+      await ended;
     },
   };
 }

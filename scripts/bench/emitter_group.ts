@@ -6,6 +6,7 @@
 
 import type { Runtimes } from "../toolchain.ts";
 import { Child } from "./child.ts";
+import { close, keep } from "./closing.ts";
 import { startPostgresDaemon, startRedisDaemon } from "./daemons.ts";
 import type { EMITTERS } from "./emitters.ts";
 import { count } from "./figures.ts";
@@ -35,12 +36,16 @@ export async function measureEmitters(
   bin?: string,
 ): Promise<EmitterTable> {
   const rows: string[][] = [];
-  const daemons = { postgres: await startPostgresDaemon(bin), redis: await startRedisDaemon() };
+  const daemons = {
+    postgres: keep(await startPostgresDaemon(bin)),
+    redis: keep(await startRedisDaemon()),
+  };
   try {
     for (const kind of ["node", "deno", "bun"] as const) {
       for (const [command, name] of Object.entries(NAMES)) {
         const { uri } = daemons[command === "redis" ? "redis" : "postgres"];
-        const child = new Child<typeof EMITTERS>({ kind, path: found[kind] }, "./emitters.ts");
+        const runner = { kind, path: found[kind] };
+        const child = keep(new Child<typeof EMITTERS>(runner, "./emitters.ts"));
         try {
           const rates = await child.tell(command as keyof typeof NAMES, { uri, ms });
           const { notAwaited, awaited, heard } = rates;
@@ -49,12 +54,12 @@ export async function measureEmitters(
           );
           rows.push([`${name} on ${kind}`, ...cells]);
         } finally {
-          child.end();
+          await close(child);
         }
       }
     }
   } finally {
-    for (const daemon of Object.values(daemons)) await daemon.stop();
+    for (const daemon of Object.values(daemons)) await close(daemon);
   }
   return {
     databases: Object.values(daemons).map(({ description }) => description),

@@ -17,8 +17,9 @@ export interface LoadClientEvents {
    *
    * @param n Its number.
    * @param at When it was emitted, in milliseconds since the epoch.
+   * @param isBinary Whether bytes belong to it.
    */
-  tick(n: number, at: number): void;
+  tick(n: number, at: number, isBinary: boolean): void;
 }
 
 const TICK = '["tick",';
@@ -50,7 +51,8 @@ export class LoadClient {
       if (text.startsWith("4") && start >= 0) {
         const comma = text.indexOf(",", start + TICK.length);
         const n = Number(text.slice(start + TICK.length, comma));
-        return events.tick(n, Number.parseFloat(text.slice(comma + 1, comma + 24)));
+        const at = Number.parseFloat(text.slice(comma + 1, comma + 24));
+        return events.tick(n, at, text.startsWith("45"));
       }
       if (text === "2") socket.send("3");
       else if (text.startsWith("0")) socket.send("40");

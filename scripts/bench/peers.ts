@@ -64,14 +64,14 @@ export const PEERS: Readonly<Record<string, Peer>> = {
   },
   "redis-streams": {
     database: "redis",
-    // As many entries as none of a burst is trimmed before it is read, and as many at a time as are fastest.
-    settings: "@socket.io/redis-streams-adapter, maxLen 100,000, readCount 1,000, onlyPlaintext",
+    // As many entries as none of a burst is trimmed before it is read, and as many at a time as are fastest. Not
+    // "onlyPlaintext", with which bytes arrive as an array of numbers.
+    settings: "@socket.io/redis-streams-adapter, maxLen 100,000, readCount 1,000",
     async create(uri) {
       const { createAdapter } = await import("@socket.io/redis-streams-adapter");
       return createAdapter(await redisClient(uri), {
         maxLen: 100_000,
         readCount: 1_000,
-        onlyPlaintext: true,
       });
     },
   },

@@ -34,8 +34,7 @@ export function pictures({ core }: Results): Record<string, Chart> {
   return {
     throughput: {
       title: "Messages a second, to all clients of three servers",
-      subtitle:
-        "Bursts; more is better. Node, two cores for everything: servers, clients, database",
+      subtitle: `Bursts; more is better. Node; ${core.configuration[0] ?? "one machine"}`,
       groups: groups(
         ["100B", "1KB", "10KB", "100KB", "binary", "room"],
         ({ rate }) => rate,

@@ -25,6 +25,8 @@ export interface GroupResults {
   /** When. */
   readonly date: string;
   readonly workloads: Readonly<Record<string, Measured>>;
+  /** What was resident when all workloads were done, by name. */
+  readonly memory?: Readonly<Record<string, Turn["memory"]>>;
   /** A table of its own sort. */
   readonly rows?: readonly (readonly string[])[];
 }
@@ -98,6 +100,27 @@ export function tableOf({ unit, turns }: Measured): string[][] {
   ];
 }
 
+/** A table of what is resident in the end, as rows of cells; the first is ours. */
+export function memoryTable(memory: NonNullable<GroupResults["memory"]>): string[][] {
+  const [ours] = Object.values(memory);
+  const ratio = (a?: number, b?: number) =>
+    a === undefined || b === undefined || b === 0 ? "–" : count(a / b);
+  const megabytes = (bytes?: number) => bytes === undefined ? "–" : count(bytes / 1e6);
+  return [
+    ["", "sender MB", "ours / this", "receiver MB", "ours / this"],
+    ...Object.entries(memory).map(([name, { sender, receiver }], i) => [
+      name,
+      megabytes(sender),
+      i === 0 ? "" : ratio(ours?.sender, sender),
+      megabytes(receiver),
+      i === 0 ? "" : ratio(ours?.receiver, receiver),
+    ]),
+  ];
+}
+
+/** What {@linkcode memoryTable} is headed by. */
+export const MEMORY_TITLE = "Resident when all of the group was done";
+
 /** Rows for a terminal. */
 export function plainTable(rows: readonly (readonly string[])[]): string {
   const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => row[i]!.length)));
@@ -123,12 +146,16 @@ export function document(results: Results): string {
     "each round. Processor time is for one message (for one second where nothing is sent); memory is what is " +
     "resident after the workload. Nothing was lost, doubled or out of order where no column says so.\n",
   ];
-  for (const [name, { title, configuration, date, workloads, rows }] of Object.entries(results)) {
+  for (const [name, group] of Object.entries(results)) {
+    const { title, configuration, date, workloads, memory, rows } = group;
     parts.push(`## ${title}\n`, `\`deno task bench ${name}\`, ${date}\n`);
     parts.push(configuration.map((line) => `- ${line}`).join("\n") + "\n");
     if (rows !== undefined) parts.push(`${markdownTable(rows)}\n`);
     for (const measured of Object.values(workloads)) {
       parts.push(`### ${measured.title}\n`, markdownTable(tableOf(measured)) + "\n");
+    }
+    if (memory !== undefined) {
+      parts.push(`### ${MEMORY_TITLE}\n`, markdownTable(memoryTable(memory)) + "\n");
     }
   }
   return parts.join("\n");

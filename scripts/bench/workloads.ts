@@ -4,7 +4,8 @@
  * @module
  */
 
-import { type Contender, spreadRooms, type Used } from "./cluster.ts";
+import { setTimeout as delay } from "node:timers/promises";
+import { type Contender, MOST_DELIVERIES, spreadRooms, type Used } from "./cluster.ts";
 import { quantile } from "./figures.ts";
 import type { Kind, Requests } from "./server.ts";
 
@@ -47,9 +48,13 @@ export interface Workload {
   run(contender: Contender, ms: number, operations: () => Promise<number>): Promise<Turn>;
 }
 
-/** Enough that the end of a burst counts for little, and no more than waits anywhere. */
-function burstOf(size: number): number {
-  return Math.max(10, Math.min(5_000, Math.floor(10_000_000 / size)));
+/**
+ * Enough that the end of a burst counts for little, and no more than waits anywhere: a server that is busy with its
+ * clients for seconds lets commands of its database time out.
+ */
+function burstOf(size: number, clients: number): number {
+  const most = Math.min(5_000, 10_000_000 / size, MOST_DELIVERIES / clients);
+  return Math.max(10, Math.floor(most));
 }
 
 function cost(before: Used, after: Used, count: number, isSingle: boolean): Turn["processor"] {
@@ -67,7 +72,8 @@ function cost(before: Used, after: Used, count: number, isSingle: boolean): Turn
   };
 }
 
-function memory({ servers }: Used): Turn["memory"] {
+/** What is resident: the first server, and the mean of the others. */
+export function memoryOf({ servers }: Used): Turn["memory"] {
   const [sender = NaN, ...others] = servers.map(({ memory }) => memory);
   const sum = others.reduce((total, bytes) => total + bytes, 0);
   return { sender, ...others.length > 0 && { receiver: sum / others.length } };
@@ -81,7 +87,7 @@ function burst(name: string, title: string, kind: Kind, rooms?: number): Workloa
     ...rooms !== undefined && { rooms },
     warmUpMs: 300,
     async run(contender, ms) {
-      const count = burstOf(kind.size);
+      const count = burstOf(kind.size, contender.clients);
       let [lost, duplicated, disordered, messages] = [0, 0, 0, 0];
       const before = await contender.used();
       const start = performance.now();
@@ -97,7 +103,7 @@ function burst(name: string, title: string, kind: Kind, rooms?: number): Workloa
       return {
         rate: messages / seconds,
         processor: cost(before, after, messages, kind.rooms?.length === 1),
-        memory: memory(after),
+        memory: memoryOf(after),
         lost,
         duplicated,
         disordered,
@@ -125,7 +131,7 @@ function steady(rate: number): Workload {
         ...latencies.length > 0 &&
           { p50: quantile(latencies, 0.5), p99: quantile(latencies, 0.99) },
         processor: cost(before, after, count, false),
-        memory: memory(after),
+        memory: memoryOf(after),
         ...arrived,
       };
     },
@@ -148,7 +154,7 @@ function requests(what: Requests["what"]): Workload {
         p50: quantile(times, 0.5),
         p99: quantile(times, 0.99),
         processor: cost(before, after, times.length, false),
-        memory: memory(after),
+        memory: memoryOf(after),
         lost: 0,
         duplicated: 0,
         disordered: 0,
@@ -157,24 +163,30 @@ function requests(what: Requests["what"]): Workload {
   };
 }
 
+/**
+ * A session of PostgreSQL that has nothing to do tells its counts within ten seconds, and Node tidies up what the
+ * workload before has left: neither is of a server that does nothing.
+ */
+const SETTLING_MS = 11_000;
+
 const idle: Workload = {
   name: "idle",
   title: "Nothing is sent",
   unit: "operations/s of the database",
   warmUpMs: 0,
   async run(contender, ms, operations) {
-    const from = await operations();
-    const before = await contender.used();
-    const start = performance.now();
+    await delay(SETTLING_MS);
+    const [from, before, start] = [await operations(), await contender.used(), performance.now()];
     // Heartbeats come every few seconds.
-    await new Promise((resolve) => setTimeout(resolve, Math.max(10_000, ms)));
+    await delay(Math.max(10_000, ms));
     const after = await contender.used();
-    const count = await operations() - from;
     const seconds = (performance.now() - start) / 1_000;
+    await delay(SETTLING_MS);
+    const count = await operations() - from;
     return {
-      rate: count / seconds,
+      rate: count / (performance.now() - start) * 1_000,
       processor: cost(before, after, seconds, false),
-      memory: memory(after),
+      memory: memoryOf(after),
       lost: 0,
       duplicated: 0,
       disordered: 0,

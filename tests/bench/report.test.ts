@@ -3,7 +3,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { svg, THEMES } from "../../scripts/bench/chart.ts";
 import { median, quantile } from "../../scripts/bench/figures.ts";
-import { document, markdownTable, ratios, tableOf } from "../../scripts/bench/report.ts";
+import {
+  document,
+  markdownTable,
+  memoryTable,
+  ratios,
+  tableOf,
+} from "../../scripts/bench/report.ts";
 import type { Turn } from "../../scripts/bench/workloads.ts";
 
 const TURN: Turn = {
@@ -41,6 +47,17 @@ test("a table has a column for what was measured, and for what went wrong", () =
   assert.deepEqual([ours, theirs].map((row) => row[head.indexOf("lost")]), ["0", "3"]);
   assert.equal(theirs[head.indexOf("ours / this")], "2.00 (2.00 to 2.00)");
   assert.equal(markdownTable(rows).split("\n").length, 4);
+});
+
+test("memory in the end is compared where there are other servers", () => {
+  const [, ours, theirs, alone] = memoryTable({
+    ours: { sender: 100e6, receiver: 50e6 },
+    theirs: { sender: 200e6, receiver: 100e6 },
+    alone: { sender: 50e6 },
+  });
+  assert.deepEqual(ours, ["ours", "100", "", "50.0", ""]);
+  assert.deepEqual(theirs, ["theirs", "200", "0.50", "100", "0.50"]);
+  assert.deepEqual(alone, ["alone", "50.0", "2.00", "–", "–"]);
 });
 
 test("the document has each group and each workload", () => {

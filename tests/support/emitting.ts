@@ -27,14 +27,18 @@ export function emitterTo(
  * What each client received under this name, once everything that was committed before has arrived: notifications come
  * in the order of their commits.
  */
-export async function receivedBy(cluster: Cluster, event: string): Promise<unknown[][][]> {
+export async function receivedBy(
+  cluster: Cluster,
+  event: string,
+  ms?: number,
+): Promise<unknown[][][]> {
   const last = `last ${crypto.randomUUID()}`;
   // Not by `await using`, which Node 22 does not have.
   const emitter = new Emitter(cluster.uri, { prefix: cluster.prefix, ...sealing(cluster) });
   await emitter.of(cluster.namespace).emit(last);
   await emitter.close();
   return await Promise.all(cluster.clients.map(async (_client, i) => {
-    await cluster.inbox(i).count(last, 1);
+    await cluster.inbox(i).count(last, 1, ms);
     return cluster.inbox(i).of(event);
   }));
 }

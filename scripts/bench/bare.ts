@@ -38,7 +38,9 @@ export const BARE = {
   },
   async stream({ from, count, rate, size }: Stream): Promise<void> {
     const data = text(size);
-    await steadily(count, rate, (n) => void notify(from + n, data));
+    const sent: Promise<unknown>[] = [];
+    await steadily(count, rate, (n) => sent.push(notify(from + n, data)));
+    await Promise.all(sent);
   },
   /** Settles when so many have arrived since the start; the milliseconds of those since it was called last. */
   async arrived(total: number): Promise<number[]> {

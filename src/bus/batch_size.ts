@@ -18,6 +18,11 @@ export class BatchSize {
     return 2 ** Math.floor(Math.log2(frames));
   }
 
+  /** Whether statements are small at the moment: it is as if the line were narrow. */
+  get isSmall(): boolean {
+    return this.#limit < MAX_NOTIFICATIONS;
+  }
+
   /** A statement was taken. */
   taken(): void {
     if (performance.now() > this.#growAt) {

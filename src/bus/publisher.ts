@@ -1,7 +1,8 @@
 /**
- * Sends messages, in order, on one connection: one statement at a time, and whatever queued meanwhile in the next one.
- * A statement that was sent when its connection was lost may have been committed or not; it is sent again as it was,
- * and receivers recognise by its sequence numbers what they have.
+ * Sends messages, in order, on one connection: a few statements are under way at a time, each of which takes effect only
+ * if the one before it did, and whatever queued meanwhile goes into the next one. What was sent when its connection was
+ * lost may have been committed or not; it is sent again as it was, and receivers recognise by its sequence numbers what
+ * they have.
  *
  * After an outage of the database the others need a moment to be back, and what is sent before is sent to nobody. So
  * what waits is held until the owner releases it; what processes need to find each other goes first.
@@ -11,7 +12,7 @@ import type { Sealer } from "../runtime/sealer.ts";
 import { MAX_PAYLOAD_BYTES, type Notification, outgoing, resent } from "../wire/frame.ts";
 import { MAX_NUMBER_BYTES, numbered, splitNumber } from "../wire/logged.ts";
 import { encodeMessage, maxRecordLength, type Message, MessageType } from "../wire/message.ts";
-import { notifyParameters, notifyText } from "../wire/statement.ts";
+import { following, notifyParameters, notifyText, type Statement } from "../wire/statement.ts";
 import { type Loggable, loggedNumbers, logStatement } from "../recovery/log_statement.ts";
 import { BatchSize } from "./batch_size.ts";
 import { deferred } from "./deadline.ts";
@@ -24,8 +25,13 @@ import type { Rows, Session, SessionLimits } from "./session.ts";
 import type { ConnectionSettings } from "./settings.ts";
 import { codeOf, QUEUE_FULL, READ_ONLY } from "./sql_state.ts";
 
-/** About how much one statement carries: enough to be efficient, little enough to be quick. */
-const STATEMENT_BYTES = 1_000_000;
+/**
+ * About how much one statement carries: enough to be efficient, little enough to be quick. So much is sent at once, in the
+ * middle of a loop of the application's code.
+ */
+const STATEMENT_BYTES = 250_000;
+/** How many statements are under way at most. */
+const MAX_UNDER_WAY = 4;
 /** For how long more than `maxBuffer` may wait while the database takes what it is given: a burst is no outage. */
 const PATIENCE_MS = 1_000;
 /** Stands for the number of a frame that is said again, which has its own in it. */
@@ -77,6 +83,30 @@ export type PublisherEvents = Pick<LinkEvents, "up" | "down" | "failed"> & {
 /** Where a message is kept for recovery, and what is called when it has come back. */
 export type Logging = Pick<Queued, "key" | "deliver">;
 
+/** A statement that is under way. */
+interface Flight {
+  readonly session: Session;
+  readonly batch: readonly Packed[];
+  readonly answer: Promise<Answer>;
+}
+
+/** Whether a statement took effect, or what it failed with. */
+type Answer = { isTaken: boolean } | { fault: unknown; isSlow: boolean };
+
+/** Whether PostgreSQL took frames, refused them for good, or they are to be sent again. */
+type Outcome = "taken" | "refused" | "again";
+
+/** Somebody who waits until what was published before is committed. */
+interface Flush {
+  /** The position in the queue, and the number of frames, that have to be behind. */
+  readonly until: number;
+  readonly frames: number;
+  resolve(): void;
+}
+
+/** All that left the queue up to a position is in the frames up to a number. */
+type Mark = Omit<Flush, "resolve">;
+
 /** What goes before everything that is held. */
 type Urgent =
   | Queued
@@ -93,17 +123,28 @@ export class Publisher {
   readonly #events: PublisherEvents;
   readonly #link: Link;
   readonly #sent: SentFrames;
-  readonly #flushes: { until: number; resolve: () => void }[] = [];
+  readonly #flushes: Flush[] = [];
+  /** One for each time that frames were made, until they are committed or dropped. */
+  readonly #marks: Mark[] = [];
   readonly #queue: Queue = new Queue();
   #urgent: Urgent[] = [];
   /** Frames that have their sequence numbers and are not known to be committed. */
   #unconfirmed: Packed[] = [];
-  /** How many of them are in a statement that was sent. */
+  /** How many frames were before these. */
+  #done = 0;
+  /** How many of them are in statements that are under way: the first ones. */
   #underWay = 0;
+  /** The statements, in their order. */
+  readonly #flights: Flight[] = [];
+  #statements = 0;
+  /** The last one: no other process calls one of its own the same. */
+  #statement = "";
+  /** Whether one that was under way has not been taken: those behind it come to nothing, and no other follows. */
+  #isFailing = false;
   readonly #refusals: Refusals;
   readonly #batchSize: BatchSize = new BatchSize();
   #isHeld = false;
-  #isBusy = false;
+  #isPumping = false;
   #isScheduled = false;
   #hasOverflowed = false;
   /** Since when more than `maxBuffer` waits. */
@@ -255,6 +296,7 @@ export class Publisher {
     if (isUrgent) this.#urgent.push(item);
     else this.#queue.push(item);
     this.#bound();
+    if (this.#queue.bytes >= STATEMENT_BYTES) this.#pump();
     this.#schedule();
     return true;
   }
@@ -304,7 +346,13 @@ export class Publisher {
   flush(): Promise<void> {
     if (this.isIdle) return Promise.resolve();
     const { promise, resolve } = deferred<void>();
-    this.#flushes.push({ until: this.#queue.end, resolve });
+    const made = this.#done + this.#unconfirmed.length;
+    this.#flushes.push({
+      until: this.#queue.end,
+      // What is urgent is in the next ones.
+      frames: this.#urgent.length > 0 ? made + 1 : made,
+      resolve,
+    });
     return promise;
   }
 
@@ -321,7 +369,7 @@ export class Publisher {
     await this.#link.close();
     this.#queue.clear();
     this.#urgent = [];
-    this.#settleFlushes(Infinity);
+    for (const { resolve } of this.#flushes.splice(0)) resolve();
   }
 
   #encode(channel: string, message: Message): Queued | undefined {
@@ -353,87 +401,138 @@ export class Publisher {
     return undefined;
   }
 
-  /** Those who wait for messages up to this position, all of which are committed or dropped. */
-  #settleFlushes(until: number): void {
-    while (this.#flushes.length > 0 && this.#flushes[0]!.until <= until) {
-      this.#flushes.shift()!.resolve();
+  /** Those who wait for what is committed or dropped by now. */
+  #settleFlushes(): void {
+    while (this.#marks.length > 0 && this.#marks[0]!.frames <= this.#done) {
+      const mark = this.#marks.shift()!;
+      const isBehind = ({ until, frames }: Flush) => until <= mark.until && frames <= mark.frames;
+      while (this.#flushes.length > 0 && isBehind(this.#flushes[0]!)) {
+        this.#flushes.shift()!.resolve();
+      }
     }
   }
 
   /** At the end of the current run of the application's code, so that a burst shares statements. */
   #schedule(): void {
-    if (this.#isScheduled || this.#isBusy || this.isStuck) return;
+    if (this.#isScheduled || this.isStuck) return;
     this.#isScheduled = true;
     queueMicrotask(() => {
       this.#isScheduled = false;
-      // Its own faults are handled inside.
-      if (!this.#isBusy) this.#pump().catch((fault: unknown) => this.#refused(fault));
+      this.#pump();
     });
   }
 
-  async #pump(): Promise<void> {
-    this.#isBusy = true;
+  /** Sends what can be sent now. */
+  #pump(): void {
+    // Making frames tells others of them, who may have something to say.
+    if (this.#isPumping) return;
+    this.#isPumping = true;
     try {
-      while (!this.#isClosed) {
+      while (!this.#isClosed && !this.isStuck && !this.#isFailing) {
         const { session } = this.#link;
-        if (session === undefined) return;
-        if (this.#unconfirmed.length === 0) this.#unconfirmed = this.#pack();
-        if (this.#unconfirmed.length === 0) return;
-        const size = this.#batchSize.of(this.#unconfirmed.length);
-        const batch = this.#unconfirmed.slice(0, size);
-        this.#underWay = size;
-        const isTaken = await this.#send(session, batch);
-        if (isTaken === undefined) return;
-        if (!isTaken) { for (const { sequence } of batch) this.#events.refusedFrame(sequence); }
-        for (const frame of isTaken ? batch : []) {
-          if (frame.isKept) this.#sent.add(frame);
-          if (!isRepeat(frame)) this.#events.confirmed(frame.channel, frame.sequence);
-        }
-        this.#refusals.taken();
-        this.#underWay = 0;
-        this.#unconfirmed.splice(0, batch.length);
-        if (this.#unconfirmed.length === 0 && this.#urgent.length === 0) {
-          this.#settleFlushes(this.#queue.passed);
+        if (session === undefined || this.#flights.length >= this.#maxUnderWay(session)) return;
+        if (this.#unconfirmed.length === this.#underWay && !this.#make()) return;
+        const size = this.#batchSize.of(this.#unconfirmed.length - this.#underWay);
+        const batch = this.#unconfirmed.slice(this.#underWay, this.#underWay + size);
+        this.#underWay += size;
+        const answer = this.#send(session, batch);
+        if (this.#flights.push({ session, batch, answer }) === 1) {
+          // Its own faults are handled inside.
+          this.#land().catch((fault: unknown) => this.#refused(fault));
         }
       }
+    } catch (fault) {
+      // Whoever emits is not told of it by a throw.
+      this.#refused(fault);
     } finally {
-      this.#isBusy = false;
+      this.#isPumping = false;
     }
   }
 
-  /** Whether PostgreSQL took the frames, or refused them for good; nothing when they are to be sent again. */
-  async #send(session: Session, batch: readonly Packed[]): Promise<boolean | undefined> {
-    const start = performance.now();
-    try {
-      await this.#notify(session, batch);
+  /** Makes frames of what waits. @returns Whether there are any. */
+  #make(): boolean {
+    const frames = this.#pack();
+    if (frames.length === 0) return false;
+    this.#unconfirmed = [...this.#unconfirmed, ...frames];
+    this.#marks.push({
+      until: this.#queue.passed,
+      frames: this.#done + this.#unconfirmed.length,
+    });
+    return true;
+  }
+
+  #maxUnderWay(session: Session): number {
+    return session.isWhole && !this.#batchSize.isSmall ? MAX_UNDER_WAY : 1;
+  }
+
+  /** Takes the answers to what is under way, in order. */
+  async #land(): Promise<void> {
+    for (let flight = this.#flights[0]; flight !== undefined; flight = this.#flights[0]) {
+      const answer = await flight.answer;
+      this.#flights.shift();
+      this.#underWay -= Math.min(this.#underWay, flight.batch.length);
+      // What is behind one that was not taken comes to nothing, whatever the answer to it.
+      if (this.#isFailing) continue;
+      const outcome = this.#outcomeOf(flight, answer);
+      if (outcome !== "again") this.#landed(flight.batch, outcome === "taken");
+      this.#isFailing = outcome !== "taken" && this.#flights.length > 0;
+      if (this.#flights.length > 0) this.#pump();
+    }
+    this.#isFailing = false;
+    this.#schedule();
+  }
+
+  #landed(batch: readonly Packed[], isTaken: boolean): void {
+    if (isTaken) {
       this.stats.statements++;
       this.stats.frames += batch.length;
       this.#batchSize.taken();
-      return true;
-    } catch (fault) {
-      const isSlow = performance.now() - start >= this.#statementTimeout;
-      // On a slow line, or where the queue has little room, smaller portions get through.
-      if (isSlow || codeOf(fault) === QUEUE_FULL) this.#batchSize.tooLarge(batch.length);
-      // The next session sends it again.
-      if (fault instanceof PgAdapterError) return undefined;
-      if (codeOf(fault) === READ_ONLY) {
-        session.lose(
-          new PgAdapterError(
-            "STANDBY",
-            `Lost the publishing connection as its server became a standby: ${messageOf(fault)}`,
-            { cause: fault },
-          ),
-        );
-        return undefined;
-      }
-      if (this.#refusals.add(session, fault)) {
-        this.#events.refused();
-        return undefined;
-      }
-      this.#refused(fault);
+    } else {
       this.stats.dropped += batch.reduce((sum, { messages }) => sum + messages, 0);
-      return false;
+      for (const { sequence } of batch) this.#events.refusedFrame(sequence);
     }
+    for (const frame of isTaken ? batch : []) {
+      if (frame.isKept) this.#sent.add(frame);
+      if (!isRepeat(frame)) this.#events.confirmed(frame.channel, frame.sequence);
+    }
+    this.#refusals.taken();
+    this.#unconfirmed.splice(0, batch.length);
+    this.#done += batch.length;
+    this.#settleFlushes();
+  }
+
+  async #send(session: Session, batch: readonly Packed[]): Promise<Answer> {
+    const start = performance.now();
+    try {
+      return { isTaken: await this.#notify(session, batch) };
+    } catch (fault) {
+      return { fault, isSlow: performance.now() - start >= this.#statementTimeout };
+    }
+  }
+
+  #outcomeOf({ session, batch }: Flight, answer: Answer): Outcome {
+    if ("isTaken" in answer) return answer.isTaken ? "taken" : "again";
+    const { fault, isSlow } = answer;
+    // On a slow line, or where the queue has little room, smaller portions get through.
+    if (isSlow || codeOf(fault) === QUEUE_FULL) this.#batchSize.tooLarge(batch.length);
+    // The next session sends it again.
+    if (fault instanceof PgAdapterError) return "again";
+    if (codeOf(fault) === READ_ONLY) {
+      session.lose(
+        new PgAdapterError(
+          "STANDBY",
+          `Lost the publishing connection as its server became a standby: ${messageOf(fault)}`,
+          { cause: fault },
+        ),
+      );
+      return "again";
+    }
+    if (this.#refusals.add(session, fault)) {
+      this.#events.refused();
+      return "again";
+    }
+    this.#refused(fault);
+    return "refused";
   }
 
   /** A seal holds the time, so it is made when a frame is sent, each time. */
@@ -452,16 +551,19 @@ export class Publisher {
     });
   }
 
-  async #notify(session: Session, batch: readonly Packed[]): Promise<void> {
+  /** Whether it took effect: not when a statement before it did not. */
+  async #notify(session: Session, batch: readonly Packed[]): Promise<boolean> {
     const count = batch.length;
     const sealed = this.#sealed(batch);
     // What processes have to say of themselves is not kept, and waits for nobody.
-    if (sealed.every(({ key }) => key === undefined)) {
-      await session.query(notifyText(count), notifyParameters(sealed));
-      return;
-    }
-    const { text, parameters } = logStatement(this.#uid, sealed);
-    const [row = {}] = await session.query(text, parameters);
+    const isLogged = sealed.some(({ key }) => key !== undefined);
+    const alone = isLogged
+      ? logStatement(this.#uid, sealed)
+      : { text: notifyText(count), parameters: notifyParameters(sealed) };
+    const { text, parameters } = session.isWhole ? this.#following(alone) : alone;
+    const [row] = await session.query(text, parameters);
+    if (row === undefined) return false;
+    if (!isLogged) return true;
     loggedNumbers(row, count).forEach((number, i) => {
       if (number === undefined) return;
       const frame = batch[i]!;
@@ -470,6 +572,14 @@ export class Publisher {
       this.#lastNumber = Math.max(this.#lastNumber ?? 0, number);
       this.#events.logged(frame.sequence, number);
     });
+    return true;
+  }
+
+  /** One that takes effect only if the one before it that is under way did. */
+  #following(statement: Statement): Statement {
+    const previous = this.#flights.length > 0 ? this.#statement : "";
+    this.#statement = `${this.#uid}${++this.#statements}`;
+    return following(statement, this.#statement, previous);
   }
 
   /** What was under way may have been committed or not. */

@@ -4,6 +4,7 @@ import { connectionSettings } from "../../src/bus/settings.ts";
 import type { PgAdapterError } from "../../src/errors.ts";
 import { createUid } from "../../src/wire/frame.ts";
 import { databaseUri } from "../support/database.ts";
+import type { Sql } from "postgres";
 import { connectSql, createDatabase, listenTo } from "../support/sql.ts";
 import { type Scope, test } from "../support/test.ts";
 import { until, within } from "../support/wait.ts";
@@ -46,19 +47,33 @@ test("what waits while the database is away is bounded: the oldest goes, and tha
   assert.deepEqual(errors.map(({ code }) => code), ["BUFFER_FULL"]);
 });
 
-test("a statement that PostgreSQL refuses for now is sent again, in order, and told once", async (t) => {
-  // A function of this name that is found first, and refuses as NOTIFY does while a stranger holds its lock.
+/** A database with a function that is found instead of pg_notify, and may refuse before it does the same. */
+async function createGate(
+  t: Scope,
+  tables: string,
+  body: string,
+): Promise<{ uri: string; sql: Sql }> {
   const { uri } = await createDatabase(t, await databaseUri());
   const sql = connectSql(t, uri);
   await sql.unsafe(`
-    create table gate (refuses boolean); insert into gate values (true);
+    ${tables};
     create schema shadow;
     create function shadow.pg_notify(channel text, payload text) returns void language plpgsql as $$
     begin
-      if (select refuses from public.gate) then raise exception 'not now' using errcode = '55P03'; end if;
+      ${body};
       perform pg_catalog.pg_notify(channel, payload);
     end $$;
     do $$ begin execute format('alter database %I set search_path = shadow, pg_catalog, public', current_database()); end $$`);
+  return { uri, sql };
+}
+
+test("a statement that PostgreSQL refuses for now is sent again, in order, and told once", async (t) => {
+  // As NOTIFY does while a stranger holds its lock.
+  const { uri, sql } = await createGate(
+    t,
+    "create table gate (refuses boolean); insert into gate values (true)",
+    "if (select refuses from public.gate) then raise exception 'not now' using errcode = '55P03'; end if",
+  );
   const heard = await listenTo(t, uri, ["publisher_test"]);
   const { publisher, publish, errors } = setUp(t, uri, 10_000);
   publisher.start();
@@ -76,17 +91,147 @@ test("a statement that PostgreSQL refuses for now is sent again, in order, and t
   assert.deepEqual(errors.map(({ code }) => code).sort(), ["BUFFER_FULL", "PUBLISH_FAILED"]);
 });
 
-test("flush() settles under load: it waits for what was published before it, and no longer", async (t) => {
-  const { publisher, publish } = setUp(t, await databaseUri(), 10_000_000);
+test("flush() settles under load: when what was published before it is committed, and no later", async (t) => {
+  const { uri, sql } = await createGate(
+    t,
+    "create table sent (payload text)",
+    "if channel = 'marks' then insert into public.sent values (payload); end if",
+  );
+  const { publisher, publish } = setUp(t, uri, 10_000_000);
   publisher.start();
   let isLoading = true;
   t.after(() => isLoading = false);
   const load = () => {
     if (!isLoading) return;
-    for (let i = 0; i < 20; i++) publish("load");
+    while (publisher.queued.bytes < 1_000_000) publish("load".repeat(500));
     setImmediate(load);
   };
   load();
-  for (let i = 0; i < 5; i++) await within(5_000, "flushing", publisher.flush());
-  isLoading = false;
+  for (let i = 0; i < 20; i++) {
+    publisher.publish("marks", { type: 4, nsp: "/", value: `marker ${i};` });
+    await within(5_000, "flushing", publisher.flush());
+    assert.ok(!publisher.isIdle, "it is under load");
+    const rows = await sql`select from sent where payload like ${`%marker ${i};%`}`;
+    assert.equal(rows.length, 1, `marker ${i}`);
+  }
+});
+
+test("flush() waits for what goes before everything else", async (t) => {
+  const { uri, sql } = await createGate(
+    t,
+    "create table sent (payload text)",
+    `insert into public.sent values (payload);
+      if payload like '%urgent%' then perform pg_sleep(0.2); end if`,
+  );
+  const { publisher, publish } = setUp(t, uri, 10_000_000);
+  publisher.start();
+  publish("first");
+  await publisher.flush();
+  for (let i = 0; i < 3; i++) {
+    publish("under way");
+    // It is sent by then.
+    await Promise.resolve();
+    publisher.control("publisher_test", "q", `urgent ${i};`);
+    await within(5_000, "flushing", publisher.flush());
+    const rows = await sql`select from sent where payload like ${`%urgent ${i};%`}`;
+    assert.equal(rows.length, 1, `urgent ${i}`);
+  }
+});
+
+/** The numbers of messages, as they arrived. */
+function numbersIn(payloads: readonly { payload: string }[]): number[] {
+  return payloads.flatMap(({ payload }) =>
+    [...payload.matchAll(/"v":"(\d+);/g)].map(([, number]) => Number(number))
+  );
+}
+
+for (const [code, isPassing] of [["55P03", true], ["22023", false]] as const) {
+  test(
+    `what PostgreSQL refuses (${code}) is not overtaken by what is under way behind it`,
+    async (t) => {
+      // A sequence counts on also when its transaction is rolled back: what is sent again gets through.
+      const { uri } = await createGate(
+        t,
+        "create sequence calls",
+        `if nextval('public.calls') % 211 = 0 then
+        raise exception 'not this one' using errcode = '${code}';
+      end if`,
+      );
+      const heard = await listenTo(t, uri, ["publisher_test"]);
+      const { publisher, publish, errors } = setUp(t, uri, 100_000_000);
+      publisher.start();
+      const count = 9_000;
+      // Of several statements each; the first time each statement is prepared.
+      for (let n = 0, round = 0; round < 3; round++) {
+        for (; n < count * (round + 1) / 3; n++) publish(`${n};${"x".repeat(n % 1_000)}`);
+        await within(30_000, "flushing", publisher.flush());
+      }
+      await until("it has come", () => heard.length >= publisher.stats.frames);
+      const numbers = numbersIn(heard);
+      assert.deepEqual(numbers, [...numbers].sort((a, b) => a - b));
+      assert.equal(new Set(numbers).size, numbers.length);
+      if (isPassing) assert.equal(numbers.length, count);
+      else assert.equal(numbers.length, count - publisher.stats.dropped);
+      assert.ok(errors.length > 0, "it was refused");
+    },
+    { deadline: 60_000 },
+  );
+}
+
+test("a refusal for good of what is under way behind one for now costs nothing else", async (t) => {
+  const { uri, sql } = await createGate(
+    t,
+    "create table gate (refuses boolean); insert into gate values (false)",
+    "if (select refuses from public.gate) then raise exception 'not now' using errcode = '55P03'; end if",
+  );
+  const heard = await listenTo(t, uri, ["publisher_test"]);
+  const { publisher, publish, errors } = setUp(t, uri, 100_000_000);
+  publisher.start();
+  let n = 0;
+  const publishMuch = () => {
+    for (let i = 0; i < 400; i++) publish(`${n++};${"x".repeat(1_000)}`);
+  };
+  // Each statement is prepared first.
+  publishMuch();
+  await within(10_000, "flushing", publisher.flush());
+  await sql`update gate set refuses = true`;
+  publishMuch();
+  // PostgreSQL cannot even read it.
+  publisher.publish("no\0channel", { type: 4, nsp: "/", value: "lost" });
+  publishMuch();
+  await until("both are refused", () => errors.length > 0);
+  await sql`update gate set refuses = false`;
+  await within(10_000, "flushing", publisher.flush());
+  await until("it has come", () => heard.length >= publisher.stats.frames);
+  const numbers = numbersIn(heard);
+  assert.deepEqual(numbers, [...numbers].sort((a, b) => a - b));
+  assert.equal(new Set(numbers).size, numbers.length);
+  // Some were in one statement with it.
+  assert.equal(numbers.length, n + 1 - publisher.stats.dropped);
+  assert.deepEqual(errors.map(({ message }) => /not now/.test(message)), [true, false]);
+});
+
+test("a loop that publishes much is on its way before it is over", async (t) => {
+  const { uri, sql } = await createGate(
+    t,
+    "create table sent (at timestamptz)",
+    "insert into public.sent values (clock_timestamp())",
+  );
+  const { publisher, publish } = setUp(t, uri, 100_000_000);
+  publisher.start();
+  await until("it is connected", () => publisher.isUp);
+  const loop = () => {
+    for (let n = 0; n < 200; n++) publish("x".repeat(5_000));
+  };
+  // Each statement is prepared first.
+  loop();
+  await publisher.flush();
+  await sql`truncate sent`;
+  loop();
+  const end = performance.now() + 1_000;
+  while (performance.now() < end);
+  const [row] = await sql<{ early: number }[]>`
+    select count(*)::integer as early from sent where at < clock_timestamp() - interval '0.5 s'`;
+  assert.ok(row!.early > 0);
+  await publisher.flush();
 });

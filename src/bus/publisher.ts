@@ -431,7 +431,9 @@ export class Publisher {
       while (!this.#isClosed && !this.isStuck && !this.#isFailing) {
         const { session } = this.#link;
         if (session === undefined || this.#flights.length >= this.#maxUnderWay(session)) return;
-        if (this.#unconfirmed.length === this.#underWay && !this.#make()) return;
+        if (this.#unconfirmed.length === this.#underWay && (this.#isToWait || !this.#make())) {
+          return;
+        }
         const size = this.#batchSize.of(this.#unconfirmed.length - this.#underWay);
         const batch = this.#unconfirmed.slice(this.#underWay, this.#underWay + size);
         this.#underWay += size;
@@ -447,6 +449,11 @@ export class Publisher {
     } finally {
       this.#isPumping = false;
     }
+  }
+
+  /** What is said again has the number that the log has given it: the answer to its statement comes first. */
+  get #isToWait(): boolean {
+    return this.#underWay > 0 && this.#urgent.some((item) => "payload" in item);
   }
 
   /** Makes frames of what waits. @returns Whether there are any. */

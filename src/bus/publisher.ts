@@ -431,12 +431,13 @@ export class Publisher {
       while (!this.#isClosed && !this.isStuck && !this.#isFailing) {
         const { session } = this.#link;
         if (session === undefined || this.#flights.length >= this.#maxUnderWay(session)) return;
-        if (this.#unconfirmed.length === this.#underWay && (this.#isToWait || !this.#make())) {
-          return;
-        }
-        const size = this.#batchSize.of(this.#unconfirmed.length - this.#underWay);
-        const batch = this.#unconfirmed.slice(this.#underWay, this.#underWay + size);
-        this.#underWay += size;
+        const made = this.#madeBytes;
+        // Less than a statement's worth shares one with what comes until there is an answer.
+        if (this.#flights.length > 0 && made + this.#queue.bytes < STATEMENT_BYTES) return;
+        if (made < STATEMENT_BYTES && !this.#isToWait) this.#make();
+        if (this.#unconfirmed.length === this.#underWay) return;
+        const batch = this.#next();
+        this.#underWay += batch.length;
         const answer = this.#send(session, batch);
         if (this.#flights.push({ session, batch, answer }) === 1) {
           // Its own faults are handled inside.
@@ -451,21 +452,39 @@ export class Publisher {
     }
   }
 
-  /** What is said again has the number that the log has given it: the answer to its statement comes first. */
+  /** What is said again has the number that the log has given it: the answers to all that is made come first. */
   get #isToWait(): boolean {
-    return this.#underWay > 0 && this.#urgent.some((item) => "payload" in item);
+    return this.#unconfirmed.length > 0 && this.#urgent.some((item) => "payload" in item);
   }
 
-  /** Makes frames of what waits. @returns Whether there are any. */
-  #make(): boolean {
+  /** About how many bytes the frames have that are made, and not under way. */
+  get #madeBytes(): number {
+    let sum = 0;
+    for (let at = this.#underWay; at < this.#unconfirmed.length; at++) {
+      sum += this.#unconfirmed[at]!.payload.length;
+    }
+    return sum;
+  }
+
+  /** Makes frames of what waits. */
+  #make(): void {
     const frames = this.#pack();
-    if (frames.length === 0) return false;
+    if (frames.length === 0) return;
     this.#unconfirmed = [...this.#unconfirmed, ...frames];
     this.#marks.push({
       until: this.#queue.passed,
       frames: this.#done + this.#unconfirmed.length,
     });
-    return true;
+  }
+
+  /** The frames of the next statement. A line that takes one in time takes all that are under way: they are no larger. */
+  #next(): Packed[] {
+    let end = this.#underWay;
+    for (let sum = 0; end < this.#unconfirmed.length && sum < STATEMENT_BYTES; end++) {
+      sum += this.#unconfirmed[end]!.payload.length;
+    }
+    const size = this.#batchSize.of(end - this.#underWay);
+    return this.#unconfirmed.slice(this.#underWay, this.#underWay + size);
   }
 
   #maxUnderWay(session: Session): number {

@@ -49,7 +49,7 @@ for (const subscriptionMode of ["static", "dynamic"] as const) {
 
 /**
  * Several servers behind one proxy that hear of one outside of it what they write down. So many in one process are slow
- * together, and nobody counts as gone for that.
+ * together: nobody counts as gone for that, and no connection is given up.
  */
 async function createHearers(scope: Scope, size: number, adapter: PgAdapterOptions) {
   const uri = await databaseUri();
@@ -59,7 +59,7 @@ async function createHearers(scope: Scope, size: number, adapter: PgAdapterOptio
   const told: string[] = [];
   const open = async (at: string) => {
     const node = await createNode(
-      pgAdapter(at, { prefix, ...QUICK, heartbeatTimeout: 20_000, ...adapter }),
+      pgAdapter(at, { prefix, heartbeatInterval: 300, heartbeatTimeout: 20_000, ...adapter }),
     );
     scope.after(() => node.close());
     node.adapter.on("gap", (gap) => told.push(`gap: ${JSON.stringify(gap)}`));

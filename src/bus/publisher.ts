@@ -439,10 +439,8 @@ export class Publisher {
         const batch = this.#next();
         this.#underWay += batch.length;
         const answer = this.#send(session, batch);
-        if (this.#flights.push({ session, batch, answer }) === 1) {
-          // Its own faults are handled inside.
-          this.#land().catch((fault: unknown) => this.#refused(fault));
-        }
+        // It never rejects.
+        if (this.#flights.push({ session, batch, answer }) === 1) void this.#land();
       }
     } catch (fault) {
       // Whoever emits is not told of it by a throw.
@@ -499,9 +497,14 @@ export class Publisher {
       this.#underWay -= Math.min(this.#underWay, flight.batch.length);
       // What is behind one that was not taken comes to nothing, whatever the answer to it.
       if (this.#isFailing) continue;
-      const outcome = this.#outcomeOf(flight, answer);
-      if (outcome !== "again") this.#landed(flight.batch, outcome === "taken");
-      this.#isFailing = outcome !== "taken" && this.#flights.length > 0;
+      try {
+        const outcome = this.#outcomeOf(flight, answer);
+        this.#isFailing = outcome !== "taken" && this.#flights.length > 0;
+        if (outcome !== "again") this.#landed(flight.batch, outcome === "taken");
+      } catch (fault) {
+        // Who is told of it has failed; the answers to the others are due all the same.
+        this.#refused(fault);
+      }
       if (this.#flights.length > 0) this.#pump();
     }
     this.#isFailing = false;
@@ -509,22 +512,23 @@ export class Publisher {
   }
 
   #landed(batch: readonly Packed[], isTaken: boolean): void {
+    this.#unconfirmed.splice(0, batch.length);
+    this.#done += batch.length;
+    this.#refusals.taken();
     if (isTaken) {
       this.stats.statements++;
       this.stats.frames += batch.length;
       this.#batchSize.taken();
+      for (const frame of batch) if (frame.isKept) this.#sent.add(frame);
     } else {
       this.stats.dropped += batch.reduce((sum, { messages }) => sum + messages, 0);
-      for (const { sequence } of batch) this.#events.refusedFrame(sequence);
     }
-    for (const frame of isTaken ? batch : []) {
-      if (frame.isKept) this.#sent.add(frame);
-      if (!isRepeat(frame)) this.#events.confirmed(frame.channel, frame.sequence);
-    }
-    this.#refusals.taken();
-    this.#unconfirmed.splice(0, batch.length);
-    this.#done += batch.length;
     this.#settleFlushes();
+    for (const frame of batch) {
+      const { channel, sequence } = frame;
+      if (!isTaken) this.#events.refusedFrame(sequence);
+      else if (!isRepeat(frame)) this.#events.confirmed(channel, sequence);
+    }
   }
 
   async #send(session: Session, batch: readonly Packed[]): Promise<Answer> {

@@ -12,7 +12,7 @@ import type { Sealer } from "../runtime/sealer.ts";
 import { MAX_PAYLOAD_BYTES, type Notification, outgoing, resent } from "../wire/frame.ts";
 import { MAX_NUMBER_BYTES, numbered, splitNumber } from "../wire/logged.ts";
 import { encodeMessage, maxRecordLength, type Message, MessageType } from "../wire/message.ts";
-import { following, notifyParameters, notifyText, type Statement } from "../wire/statement.ts";
+import { following, notifyParameters, notifyText } from "../wire/statement.ts";
 import { type Loggable, loggedNumbers, logStatement } from "../recovery/log_statement.ts";
 import { BatchSize } from "./batch_size.ts";
 import { deferred } from "./deadline.ts";
@@ -144,7 +144,9 @@ export class Publisher {
   readonly #refusals: Refusals;
   readonly #batchSize: BatchSize = new BatchSize();
   #isHeld = false;
+  /** Whether statements are being sent, or an answer is being judged: no other is sent meanwhile. */
   #isPumping = false;
+  #isLanding = false;
   #isScheduled = false;
   #hasOverflowed = false;
   /** Since when more than `maxBuffer` waits. */
@@ -439,8 +441,9 @@ export class Publisher {
         const batch = this.#next();
         this.#underWay += batch.length;
         const answer = this.#send(session, batch);
+        this.#flights.push({ session, batch, answer });
         // It never rejects.
-        if (this.#flights.push({ session, batch, answer }) === 1) void this.#land();
+        if (!this.#isLanding) void this.#land();
       }
     } catch (fault) {
       // Whoever emits is not told of it by a throw.
@@ -491,24 +494,33 @@ export class Publisher {
 
   /** Takes the answers to what is under way, in order. */
   async #land(): Promise<void> {
+    this.#isLanding = true;
     for (let flight = this.#flights[0]; flight !== undefined; flight = this.#flights[0]) {
       const answer = await flight.answer;
-      this.#flights.shift();
-      this.#underWay -= Math.min(this.#underWay, flight.batch.length);
-      // What is behind one that was not taken comes to nothing, whatever the answer to it.
-      if (this.#isFailing) continue;
+      // Who is told of it may emit: nothing is sent before it is known what comes next.
+      this.#isPumping = true;
       try {
-        const outcome = this.#outcomeOf(flight, answer);
-        this.#isFailing = outcome !== "taken" && this.#flights.length > 0;
-        if (outcome !== "again") this.#landed(flight.batch, outcome === "taken");
+        this.#flights.shift();
+        this.#underWay -= Math.min(this.#underWay, flight.batch.length);
+        // What is behind one that was not taken comes to nothing, whatever the answer to it.
+        if (!this.#isFailing) this.#judge(flight, answer);
       } catch (fault) {
         // Who is told of it has failed; the answers to the others are due all the same.
         this.#refused(fault);
+      } finally {
+        this.#isPumping = false;
       }
       if (this.#flights.length > 0) this.#pump();
     }
+    this.#isLanding = false;
     this.#isFailing = false;
     this.#schedule();
+  }
+
+  #judge(flight: Flight, answer: Answer): void {
+    const outcome = this.#outcomeOf(flight, answer);
+    this.#isFailing = outcome !== "taken" && this.#flights.length > 0;
+    if (outcome !== "again") this.#landed(flight.batch, outcome === "taken");
   }
 
   #landed(batch: readonly Packed[], isTaken: boolean): void {
@@ -532,7 +544,9 @@ export class Publisher {
   }
 
   async #send(session: Session, batch: readonly Packed[]): Promise<Answer> {
-    const start = performance.now();
+    let start = performance.now();
+    // PostgreSQL takes one after the other.
+    void this.#flights.at(-1)?.answer.then(() => start = performance.now());
     try {
       return { isTaken: await this.#notify(session, batch) };
     } catch (fault) {
@@ -584,13 +598,16 @@ export class Publisher {
   /** Whether it took effect: not when a statement before it did not. */
   async #notify(session: Session, batch: readonly Packed[]): Promise<boolean> {
     const count = batch.length;
+    const previous = this.#flights.length > 0 ? this.#statement : "";
+    // Before anything can fail: what is behind it follows this one, and no other.
+    const id = this.#statement = `${this.#uid}${++this.#statements}`;
     const sealed = this.#sealed(batch);
     // What processes have to say of themselves is not kept, and waits for nobody.
     const isLogged = sealed.some(({ key }) => key !== undefined);
     const alone = isLogged
       ? logStatement(this.#uid, sealed)
       : { text: notifyText(count), parameters: notifyParameters(sealed) };
-    const { text, parameters } = session.isWhole ? this.#following(alone) : alone;
+    const { text, parameters } = session.isWhole ? following(alone, id, previous) : alone;
     const [row] = await session.query(text, parameters);
     if (row === undefined) return false;
     if (!isLogged) return true;
@@ -603,13 +620,6 @@ export class Publisher {
       this.#events.logged(frame.sequence, number);
     });
     return true;
-  }
-
-  /** One that takes effect only if the one before it that is under way did. */
-  #following(statement: Statement): Statement {
-    const previous = this.#flights.length > 0 ? this.#statement : "";
-    this.#statement = `${this.#uid}${++this.#statements}`;
-    return following(statement, this.#statement, previous);
   }
 
   /** What was under way may have been committed or not. */

@@ -99,6 +99,8 @@ export class Session {
   #opened = false;
   #prepares: boolean;
   #isPooled = false;
+  /** Settles when all statements are answered: the server takes one after the other, each in its own time. */
+  #answered: Promise<void> = Promise.resolve();
   /** The other connection of {@linkcode Session.notify}. */
   #other: Session | undefined;
   /** What an attempt waits for. */
@@ -346,7 +348,10 @@ export class Session {
       : sql.unsafe(text, parameters, { prepare: this.#prepares });
     startNow(query);
     const running: Promise<Rows> = query.then((rows) => [...rows]);
+    const before = this.#answered;
+    this.#answered = running.then(() => {}, () => {});
     try {
+      await this.#untilOver(before);
       return await withDeadline(this.#untilOver(running), ms, late);
     } catch (fault) {
       if (isRefusal(fault)) throw fault;

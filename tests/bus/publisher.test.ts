@@ -11,17 +11,23 @@ import { until, within } from "../support/wait.ts";
 
 const LIMITS = { connect: 5_000, statement: 5_000, isOwn: true };
 
-function setUp(t: Scope, uri: string, maxBuffer: number) {
+function setUp(
+  t: Scope,
+  uri: string,
+  maxBuffer: number,
+  { limits = LIMITS, told = () => {} }: { limits?: typeof LIMITS; told?: () => void } = {},
+) {
   const errors: PgAdapterError[] = [];
+  const lost: PgAdapterError[] = [];
   const publisher = new Publisher(
     createUid(),
     connectionSettings(uri),
-    LIMITS,
+    limits,
     { maxPayload: 1_000_000, maxBuffer, replayWindow: 30_000, replayBuffer: 1_000_000 },
     undefined,
     {
       up: () => {},
-      down: () => {},
+      down: (error) => lost.push(error),
       failed: () => {},
       stuck: () => {},
       confirmed: () => {},
@@ -30,13 +36,16 @@ function setUp(t: Scope, uri: string, maxBuffer: number) {
       refused: () => {},
       refusedFrame: () => {},
       unsent: () => {},
-      error: (error) => errors.push(error),
+      error: (error) => {
+        errors.push(error);
+        told();
+      },
     },
   );
   t.after(() => publisher.close());
   const publish = (value: string) =>
     publisher.publish("publisher_test", { type: 4, nsp: "/", value });
-  return { publisher, publish, errors };
+  return { publisher, publish, errors, lost };
 }
 
 test("what waits while the database is away is bounded: the oldest goes, and that is told once", (t) => {
@@ -209,6 +218,54 @@ test("a refusal for good of what is under way behind one for now costs nothing e
   // Some were in one statement with it.
   assert.equal(numbers.length, n + 1 - publisher.stats.dropped);
   assert.deepEqual(errors.map(({ message }) => /not now/.test(message)), [true, false]);
+});
+
+test("what is published as a refusal is told comes in its turn", async (t) => {
+  // The queue is full once, so that statements are small, and one at a time.
+  const { uri } = await createGate(
+    t,
+    "create sequence calls",
+    `if channel = 'full' and nextval('public.calls') = 1 then raise exception 'full' using errcode = '54000'; end if;
+      if channel = 'bad' then raise exception 'bad' using errcode = '22023'; end if`,
+  );
+  const heard = await listenTo(t, uri, ["publisher_test"]);
+  let n = 0;
+  const { publisher, publish, errors } = setUp(t, uri, 100_000_000, {
+    told: () => publish(`${n++};told`),
+  });
+  publisher.start();
+  publisher.publish("full", { type: 4, nsp: "/", value: "full" });
+  await within(10_000, "flushing", publisher.flush());
+  publisher.publish("bad", { type: 4, nsp: "/", value: "bad" });
+  for (let i = 0; i < 400; i++) publish(`${n++};${"x".repeat(1_000)}`);
+  await within(10_000, "flushing", publisher.flush());
+  await within(10_000, "flushing", publisher.flush());
+  await until("it has come", () => numbersIn(heard).length >= n);
+  assert.deepEqual(numbersIn(heard), Array.from({ length: n }, (_, i) => i));
+  assert.equal(errors.length, 2);
+  assert.equal(publisher.stats.dropped, 1);
+});
+
+test("each statement has its own time, also behind others", async (t) => {
+  const { uri, sql } = await createGate(
+    t,
+    "create table slow (at timestamptz)",
+    `if channel = 'slow' then
+      perform pg_sleep(0.9);
+      insert into public.slow values (clock_timestamp());
+    end if`,
+  );
+  const limits = { ...LIMITS, statement: 2_000 };
+  const { publisher, publish, errors, lost } = setUp(t, uri, 100_000_000, { limits });
+  publisher.start();
+  await until("it is connected", () => publisher.isUp);
+  for (let i = 0; i < 4; i++) {
+    publisher.publish("slow", { type: 4, nsp: "/", value: "slow" });
+    for (let j = 0; j < 300; j++) publish("x".repeat(1_000));
+  }
+  await within(15_000, "flushing", publisher.flush());
+  assert.equal((await sql`select from slow`).length, 4);
+  assert.deepEqual([...errors, ...lost], []);
 });
 
 test("a loop that publishes much is on its way before it is over", async (t) => {

@@ -224,11 +224,16 @@ test("what is published as a refusal is told comes in its turn", async (t) => {
   // The queue is full once, so that statements are small, and one at a time.
   const { uri } = await createGate(
     t,
-    "create sequence calls",
-    `if channel = 'full' and nextval('public.calls') = 1 then raise exception 'full' using errcode = '54000'; end if;
-      if channel = 'bad' then raise exception 'bad' using errcode = '22023'; end if`,
+    "create sequence full_calls; create sequence bad_calls",
+    `if channel = 'full' and nextval('public.full_calls') = 1 then
+        raise exception 'full' using errcode = '54000';
+      end if;
+      if channel = 'bad' and nextval('public.bad_calls') = 1 then
+        raise exception 'bad' using errcode = '22023';
+      end if`,
   );
   const heard = await listenTo(t, uri, ["publisher_test"]);
+  const dropped = await listenTo(t, uri, ["bad"]);
   let n = 0;
   const { publisher, publish, errors } = setUp(t, uri, 100_000_000, {
     told: () => publish(`${n++};told`),
@@ -237,13 +242,14 @@ test("what is published as a refusal is told comes in its turn", async (t) => {
   publisher.publish("full", { type: 4, nsp: "/", value: "full" });
   await within(10_000, "flushing", publisher.flush());
   publisher.publish("bad", { type: 4, nsp: "/", value: "bad" });
-  for (let i = 0; i < 400; i++) publish(`${n++};${"x".repeat(1_000)}`);
-  await within(10_000, "flushing", publisher.flush());
+  for (let i = 0; i < 900; i++) publish(`${n++};${"x".repeat(1_000)}`);
+  await within(20_000, "flushing", publisher.flush());
   await within(10_000, "flushing", publisher.flush());
   await until("it has come", () => numbersIn(heard).length >= n);
   assert.deepEqual(numbersIn(heard), Array.from({ length: n }, (_, i) => i));
   assert.equal(errors.length, 2);
   assert.equal(publisher.stats.dropped, 1);
+  assert.deepEqual(dropped, []);
 });
 
 test("each statement has its own time, also behind others", async (t) => {

@@ -90,12 +90,16 @@ test("what is kept is kept for as long as it may be asked for", async (t) => {
   // Each number is noted with the time at which it was given, at the latest.
   const given: { number: number; at: number }[] = [];
   await until("it has turned some times", async () => {
-    const now = performance.now();
     // A server that has to connect again asks for its own time.
     await keepFor(sql, retention);
-    const [row] = await sql`
-      select min(number)::float8 as first, max(number)::float8 as last from socketio.recovery_packets`;
-    const { first, last } = row as unknown as { first: number | null; last: number | null };
+    const { now, first, last } = await sql.begin(async (tx) => {
+      // The turn is taken under this lock, and not while somebody reads: as this does all the time.
+      await tx`select pg_advisory_xact_lock(hashtextextended('socketio-pg recovery', 0))`;
+      const now = performance.now();
+      const [row] = await tx<{ first: number | null; last: number | null }[]>`
+        select min(number)::float8 as first, max(number)::float8 as last from socketio.recovery_packets`;
+      return { now, ...row! };
+    });
     if (last !== null) given.push({ number: last, at: now });
     const lost = given.filter(({ number }) => first === null || number < first);
     if (lost.length > 0) oldest = Math.min(oldest, now - Math.max(...lost.map(({ at }) => at)));

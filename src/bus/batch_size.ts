@@ -15,12 +15,7 @@ export class BatchSize {
     const frames = Math.min(this.#limit, waiting);
     if (frames >= MAX_NOTIFICATIONS) return MAX_NOTIFICATIONS;
     if (frames <= 16) return frames;
-    return frames - frames % 16;
-  }
-
-  /** Whether statements are small at the moment: it is as if the line were narrow. */
-  get isSmall(): boolean {
-    return this.#limit < MAX_NOTIFICATIONS;
+    return 2 ** Math.floor(Math.log2(frames));
   }
 
   /** A statement was taken. */

@@ -1,8 +1,7 @@
 /**
- * Sends messages, in order, on one connection: a few statements are under way at a time, each of which takes effect only
- * if the one before it did, and whatever queued meanwhile goes into the next one. What was sent when its connection was
- * lost may have been committed or not; it is sent again as it was, and receivers recognise by its sequence numbers what
- * they have.
+ * Sends messages, in order, on one connection: one statement at a time, and whatever queued meanwhile in the next one.
+ * A statement that was sent when its connection was lost may have been committed or not; it is sent again as it was,
+ * and receivers recognise by its sequence numbers what they have.
  *
  * After an outage of the database the others need a moment to be back, and what is sent before is sent to nobody. So
  * what waits is held until the owner releases it; what processes need to find each other goes first.
@@ -12,7 +11,7 @@ import type { Sealer } from "../runtime/sealer.ts";
 import { MAX_PAYLOAD_BYTES, type Notification, outgoing, resent } from "../wire/frame.ts";
 import { MAX_NUMBER_BYTES, numbered, splitNumber } from "../wire/logged.ts";
 import { encodeMessage, maxRecordLength, type Message, MessageType } from "../wire/message.ts";
-import { following, notifyParameters, notifyText } from "../wire/statement.ts";
+import { notifyParameters, notifyText } from "../wire/statement.ts";
 import { type Loggable, loggedNumbers, logStatement } from "../recovery/log_statement.ts";
 import { BatchSize } from "./batch_size.ts";
 import { deferred } from "./deadline.ts";
@@ -25,13 +24,8 @@ import type { Rows, Session, SessionLimits } from "./session.ts";
 import type { ConnectionSettings } from "./settings.ts";
 import { codeOf, QUEUE_FULL, READ_ONLY } from "./sql_state.ts";
 
-/**
- * About how much one statement carries: enough to be efficient, little enough to be quick. So much is sent at once, in the
- * middle of a loop of the application's code.
- */
-const STATEMENT_BYTES = 250_000;
-/** How many statements are under way at most. */
-const MAX_UNDER_WAY = 4;
+/** About how much one statement carries: enough to be efficient, little enough to be quick. */
+const STATEMENT_BYTES = 1_000_000;
 /** For how long more than `maxBuffer` may wait while the database takes what it is given: a burst is no outage. */
 const PATIENCE_MS = 1_000;
 /** Stands for the number of a frame that is said again, which has its own in it. */
@@ -83,30 +77,6 @@ export type PublisherEvents = Pick<LinkEvents, "up" | "down" | "failed"> & {
 /** Where a message is kept for recovery, and what is called when it has come back. */
 export type Logging = Pick<Queued, "key" | "deliver">;
 
-/** A statement that is under way. */
-interface Flight {
-  readonly session: Session;
-  readonly batch: readonly Packed[];
-  readonly answer: Promise<Answer>;
-}
-
-/** Whether a statement took effect, or what it failed with. */
-type Answer = { isTaken: boolean } | { fault: unknown; isSlow: boolean };
-
-/** Whether PostgreSQL took frames, refused them for good, or they are to be sent again. */
-type Outcome = "taken" | "refused" | "again";
-
-/** Somebody who waits until what was published before is committed. */
-interface Flush {
-  /** The position in the queue, and the number of frames, that have to be behind. */
-  readonly until: number;
-  readonly frames: number;
-  resolve(): void;
-}
-
-/** All that left the queue up to a position is in the frames up to a number. */
-type Mark = Omit<Flush, "resolve">;
-
 /** What goes before everything that is held. */
 type Urgent =
   | Queued
@@ -123,30 +93,17 @@ export class Publisher {
   readonly #events: PublisherEvents;
   readonly #link: Link;
   readonly #sent: SentFrames;
-  readonly #flushes: Flush[] = [];
-  /** One for each time that frames were made, until they are committed or dropped. */
-  readonly #marks: Mark[] = [];
+  readonly #flushes: { until: number; resolve: () => void }[] = [];
   readonly #queue: Queue = new Queue();
   #urgent: Urgent[] = [];
   /** Frames that have their sequence numbers and are not known to be committed. */
   #unconfirmed: Packed[] = [];
-  /** How many frames were before these. */
-  #done = 0;
-  /** How many of them are in statements that are under way: the first ones. */
+  /** How many of them are in a statement that was sent. */
   #underWay = 0;
-  /** The statements, in their order. */
-  readonly #flights: Flight[] = [];
-  #statements = 0;
-  /** The last one: no other process calls one of its own the same. */
-  #statement = "";
-  /** Whether one that was under way has not been taken: those behind it come to nothing, and no other follows. */
-  #isFailing = false;
   readonly #refusals: Refusals;
   readonly #batchSize: BatchSize = new BatchSize();
   #isHeld = false;
-  /** Whether statements are being sent, or an answer is being judged: no other is sent meanwhile. */
-  #isPumping = false;
-  #isLanding = false;
+  #isBusy = false;
   #isScheduled = false;
   #hasOverflowed = false;
   /** Since when more than `maxBuffer` waits. */
@@ -298,7 +255,6 @@ export class Publisher {
     if (isUrgent) this.#urgent.push(item);
     else this.#queue.push(item);
     this.#bound();
-    if (this.#queue.bytes >= STATEMENT_BYTES) this.#pump();
     this.#schedule();
     return true;
   }
@@ -348,13 +304,7 @@ export class Publisher {
   flush(): Promise<void> {
     if (this.isIdle) return Promise.resolve();
     const { promise, resolve } = deferred<void>();
-    const made = this.#done + this.#unconfirmed.length;
-    this.#flushes.push({
-      until: this.#queue.end,
-      // What is urgent is in the next ones.
-      frames: this.#urgent.length > 0 ? made + 1 : made,
-      resolve,
-    });
+    this.#flushes.push({ until: this.#queue.end, resolve });
     return promise;
   }
 
@@ -371,7 +321,7 @@ export class Publisher {
     await this.#link.close();
     this.#queue.clear();
     this.#urgent = [];
-    for (const { resolve } of this.#flushes.splice(0)) resolve();
+    this.#settleFlushes(Infinity);
   }
 
   #encode(channel: string, message: Message): Queued | undefined {
@@ -403,180 +353,87 @@ export class Publisher {
     return undefined;
   }
 
-  /** Those who wait for what is committed or dropped by now. */
-  #settleFlushes(): void {
-    while (this.#marks.length > 0 && this.#marks[0]!.frames <= this.#done) {
-      const mark = this.#marks.shift()!;
-      const isBehind = ({ until, frames }: Flush) => until <= mark.until && frames <= mark.frames;
-      while (this.#flushes.length > 0 && isBehind(this.#flushes[0]!)) {
-        this.#flushes.shift()!.resolve();
-      }
+  /** Those who wait for messages up to this position, all of which are committed or dropped. */
+  #settleFlushes(until: number): void {
+    while (this.#flushes.length > 0 && this.#flushes[0]!.until <= until) {
+      this.#flushes.shift()!.resolve();
     }
   }
 
   /** At the end of the current run of the application's code, so that a burst shares statements. */
   #schedule(): void {
-    if (this.#isScheduled || this.isStuck) return;
+    if (this.#isScheduled || this.#isBusy || this.isStuck) return;
     this.#isScheduled = true;
     queueMicrotask(() => {
       this.#isScheduled = false;
-      this.#pump();
+      // Its own faults are handled inside.
+      if (!this.#isBusy) this.#pump().catch((fault: unknown) => this.#refused(fault));
     });
   }
 
-  /** Sends what can be sent now. */
-  #pump(): void {
-    // Making frames tells others of them, who may have something to say.
-    if (this.#isPumping) return;
-    this.#isPumping = true;
+  async #pump(): Promise<void> {
+    this.#isBusy = true;
     try {
-      while (!this.#isClosed && !this.isStuck && !this.#isFailing) {
+      while (!this.#isClosed) {
         const { session } = this.#link;
-        if (session === undefined || this.#flights.length >= this.#maxUnderWay(session)) return;
-        const made = this.#madeBytes;
-        // Less than a statement's worth shares one with what comes until there is an answer.
-        if (this.#flights.length > 0 && made + this.#queue.bytes < STATEMENT_BYTES) return;
-        if (made < STATEMENT_BYTES && !this.#isToWait) this.#make();
-        if (this.#unconfirmed.length === this.#underWay) return;
-        const batch = this.#next();
-        this.#underWay += batch.length;
-        const answer = this.#send(session, batch);
-        this.#flights.push({ session, batch, answer });
-        // It never rejects.
-        if (!this.#isLanding) void this.#land();
+        if (session === undefined) return;
+        if (this.#unconfirmed.length === 0) this.#unconfirmed = this.#pack();
+        if (this.#unconfirmed.length === 0) return;
+        const size = this.#batchSize.of(this.#unconfirmed.length);
+        const batch = this.#unconfirmed.slice(0, size);
+        this.#underWay = size;
+        const isTaken = await this.#send(session, batch);
+        if (isTaken === undefined) return;
+        if (!isTaken) { for (const { sequence } of batch) this.#events.refusedFrame(sequence); }
+        for (const frame of isTaken ? batch : []) {
+          if (frame.isKept) this.#sent.add(frame);
+          if (!isRepeat(frame)) this.#events.confirmed(frame.channel, frame.sequence);
+        }
+        this.#refusals.taken();
+        this.#underWay = 0;
+        this.#unconfirmed.splice(0, batch.length);
+        if (this.#unconfirmed.length === 0 && this.#urgent.length === 0) {
+          this.#settleFlushes(this.#queue.passed);
+        }
       }
-    } catch (fault) {
-      // Whoever emits is not told of it by a throw.
-      this.#refused(fault);
     } finally {
-      this.#isPumping = false;
+      this.#isBusy = false;
     }
   }
 
-  /** What is said again has the number that the log has given it: the answers to all that is made come first. */
-  get #isToWait(): boolean {
-    return this.#unconfirmed.length > 0 && this.#urgent.some((item) => "payload" in item);
-  }
-
-  /** About how many bytes the frames have that are made, and not under way. */
-  get #madeBytes(): number {
-    let sum = 0;
-    for (let at = this.#underWay; at < this.#unconfirmed.length; at++) {
-      sum += this.#unconfirmed[at]!.payload.length;
-    }
-    return sum;
-  }
-
-  /** Makes frames of what waits. */
-  #make(): void {
-    const frames = this.#pack();
-    if (frames.length === 0) return;
-    this.#unconfirmed = [...this.#unconfirmed, ...frames];
-    this.#marks.push({
-      until: this.#queue.passed,
-      frames: this.#done + this.#unconfirmed.length,
-    });
-  }
-
-  /** The frames of the next statement. A line that takes one in time takes all that are under way: they are no larger. */
-  #next(): Packed[] {
-    let end = this.#underWay;
-    for (let sum = 0; end < this.#unconfirmed.length && sum < STATEMENT_BYTES; end++) {
-      sum += this.#unconfirmed[end]!.payload.length;
-    }
-    const size = this.#batchSize.of(end - this.#underWay);
-    return this.#unconfirmed.slice(this.#underWay, this.#underWay + size);
-  }
-
-  #maxUnderWay(session: Session): number {
-    return session.isWhole && !this.#batchSize.isSmall ? MAX_UNDER_WAY : 1;
-  }
-
-  /** Takes the answers to what is under way, in order. */
-  async #land(): Promise<void> {
-    this.#isLanding = true;
-    for (let flight = this.#flights[0]; flight !== undefined; flight = this.#flights[0]) {
-      const answer = await flight.answer;
-      // Who is told of it may emit: nothing is sent before it is known what comes next.
-      this.#isPumping = true;
-      try {
-        this.#flights.shift();
-        this.#underWay -= Math.min(this.#underWay, flight.batch.length);
-        // What is behind one that was not taken comes to nothing, whatever the answer to it.
-        if (!this.#isFailing) this.#judge(flight, answer);
-      } catch (fault) {
-        // Who is told of it has failed; the answers to the others are due all the same.
-        this.#refused(fault);
-      } finally {
-        this.#isPumping = false;
-      }
-      if (this.#flights.length > 0) this.#pump();
-    }
-    this.#isLanding = false;
-    this.#isFailing = false;
-    this.#schedule();
-  }
-
-  #judge(flight: Flight, answer: Answer): void {
-    const outcome = this.#outcomeOf(flight, answer);
-    this.#isFailing = outcome !== "taken" && this.#flights.length > 0;
-    if (outcome !== "again") this.#landed(flight.batch, outcome === "taken");
-  }
-
-  #landed(batch: readonly Packed[], isTaken: boolean): void {
-    this.#unconfirmed.splice(0, batch.length);
-    this.#done += batch.length;
-    this.#refusals.taken();
-    if (isTaken) {
+  /** Whether PostgreSQL took the frames, or refused them for good; nothing when they are to be sent again. */
+  async #send(session: Session, batch: readonly Packed[]): Promise<boolean | undefined> {
+    const start = performance.now();
+    try {
+      await this.#notify(session, batch);
       this.stats.statements++;
       this.stats.frames += batch.length;
       this.#batchSize.taken();
-      for (const frame of batch) if (frame.isKept) this.#sent.add(frame);
-    } else {
-      this.stats.dropped += batch.reduce((sum, { messages }) => sum + messages, 0);
-    }
-    this.#settleFlushes();
-    for (const frame of batch) {
-      const { channel, sequence } = frame;
-      if (!isTaken) this.#events.refusedFrame(sequence);
-      else if (!isRepeat(frame)) this.#events.confirmed(channel, sequence);
-    }
-  }
-
-  async #send(session: Session, batch: readonly Packed[]): Promise<Answer> {
-    let start = performance.now();
-    // PostgreSQL takes one after the other.
-    void this.#flights.at(-1)?.answer.then(() => start = performance.now());
-    try {
-      return { isTaken: await this.#notify(session, batch) };
+      return true;
     } catch (fault) {
-      return { fault, isSlow: performance.now() - start >= this.#statementTimeout };
+      const isSlow = performance.now() - start >= this.#statementTimeout;
+      // On a slow line, or where the queue has little room, smaller portions get through.
+      if (isSlow || codeOf(fault) === QUEUE_FULL) this.#batchSize.tooLarge(batch.length);
+      // The next session sends it again.
+      if (fault instanceof PgAdapterError) return undefined;
+      if (codeOf(fault) === READ_ONLY) {
+        session.lose(
+          new PgAdapterError(
+            "STANDBY",
+            `Lost the publishing connection as its server became a standby: ${messageOf(fault)}`,
+            { cause: fault },
+          ),
+        );
+        return undefined;
+      }
+      if (this.#refusals.add(session, fault)) {
+        this.#events.refused();
+        return undefined;
+      }
+      this.#refused(fault);
+      this.stats.dropped += batch.reduce((sum, { messages }) => sum + messages, 0);
+      return false;
     }
-  }
-
-  #outcomeOf({ session, batch }: Flight, answer: Answer): Outcome {
-    if ("isTaken" in answer) return answer.isTaken ? "taken" : "again";
-    const { fault, isSlow } = answer;
-    // On a slow line, or where the queue has little room, smaller portions get through.
-    if (isSlow || codeOf(fault) === QUEUE_FULL) this.#batchSize.tooLarge(batch.length);
-    // The next session sends it again.
-    if (fault instanceof PgAdapterError) return "again";
-    if (codeOf(fault) === READ_ONLY) {
-      session.lose(
-        new PgAdapterError(
-          "STANDBY",
-          `Lost the publishing connection as its server became a standby: ${messageOf(fault)}`,
-          { cause: fault },
-        ),
-      );
-      return "again";
-    }
-    if (this.#refusals.add(session, fault)) {
-      this.#events.refused();
-      return "again";
-    }
-    this.#refused(fault);
-    return "refused";
   }
 
   /** A seal holds the time, so it is made when a frame is sent, each time. */
@@ -595,22 +452,16 @@ export class Publisher {
     });
   }
 
-  /** Whether it took effect: not when a statement before it did not. */
-  async #notify(session: Session, batch: readonly Packed[]): Promise<boolean> {
+  async #notify(session: Session, batch: readonly Packed[]): Promise<void> {
     const count = batch.length;
-    const previous = this.#flights.length > 0 ? this.#statement : "";
-    // Before anything can fail: what is behind it follows this one, and no other.
-    const id = this.#statement = `${this.#uid}${++this.#statements}`;
     const sealed = this.#sealed(batch);
     // What processes have to say of themselves is not kept, and waits for nobody.
-    const isLogged = sealed.some(({ key }) => key !== undefined);
-    const alone = isLogged
-      ? logStatement(this.#uid, sealed)
-      : { text: notifyText(count), parameters: notifyParameters(sealed) };
-    const { text, parameters } = session.isWhole ? following(alone, id, previous) : alone;
-    const [row] = await session.query(text, parameters);
-    if (row === undefined) return false;
-    if (!isLogged) return true;
+    if (sealed.every(({ key }) => key === undefined)) {
+      await session.query(notifyText(count), notifyParameters(sealed));
+      return;
+    }
+    const { text, parameters } = logStatement(this.#uid, sealed);
+    const [row = {}] = await session.query(text, parameters);
     loggedNumbers(row, count).forEach((number, i) => {
       if (number === undefined) return;
       const frame = batch[i]!;
@@ -619,7 +470,6 @@ export class Publisher {
       this.#lastNumber = Math.max(this.#lastNumber ?? 0, number);
       this.#events.logged(frame.sequence, number);
     });
-    return true;
   }
 
   /** What was under way may have been committed or not. */

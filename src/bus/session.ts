@@ -99,8 +99,6 @@ export class Session {
   #opened = false;
   #prepares: boolean;
   #isPooled = false;
-  /** Settles when all statements are answered: the server takes one after the other, each in its own time. */
-  #answered: Promise<void> = Promise.resolve();
   /** The other connection of {@linkcode Session.notify}. */
   #other: Session | undefined;
   /** What an attempt waits for. */
@@ -119,11 +117,6 @@ export class Session {
     this.#events = events;
     this.#applicationName = applicationName;
     this.#prepares = settings.prepare;
-  }
-
-  /** Whether it is a session of one server process from statement to statement: not behind a pooler. */
-  get isWhole(): boolean {
-    return !this.#isPooled;
   }
 
   /** Whether statements are prepared: not behind a pooler, which may give each transaction another connection. */
@@ -346,12 +339,8 @@ export class Session {
     const query = parameters === undefined
       ? sql.unsafe(text)
       : sql.unsafe(text, parameters, { prepare: this.#prepares });
-    startNow(query);
     const running: Promise<Rows> = query.then((rows) => [...rows]);
-    const before = this.#answered;
-    this.#answered = running.then(() => {}, () => {});
     try {
-      await this.#untilOver(before);
       return await withDeadline(this.#untilOver(running), ms, late);
     } catch (fault) {
       if (isRefusal(fault)) throw fault;
@@ -413,17 +402,6 @@ export class Session {
       { cause: fault },
     );
   }
-}
-
-/**
- * Sends a query at once. By itself the driver waits for a microtask, which does not come before a loop of the
- * application's code is over; a version of it that works in another way does as it likes.
- */
-function startNow(query: object): void {
-  const inner = query as { executed?: unknown; handler?: unknown };
-  if (inner.executed !== false || typeof inner.handler !== "function") return;
-  inner.executed = true;
-  inner.handler(query);
 }
 
 /** Whether the server refused a statement and goes on; everything else (FATAL, the socket) ends the connection. */

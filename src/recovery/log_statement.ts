@@ -3,7 +3,6 @@
  * frames, and where there are few, or one may be in the log already, a call for each, from left to right.
  */
 import type { Notification } from "../wire/frame.ts";
-import type { Statement } from "../wire/statement.ts";
 
 /** From how many frames on one call for all of them is faster: for 128 it takes a third of the time. */
 const MIN_FRAMES_OF_ALL = 8;
@@ -17,12 +16,18 @@ export interface Loggable extends Notification {
   after?: number;
 }
 
+/** A statement with its parameters. */
+export interface LogStatement {
+  readonly text: string;
+  readonly parameters: (string | null)[];
+}
+
 /**
  * A statement that sends frames, in their order.
  *
  * @param uid The process that sends them.
  */
-export function logStatement(uid: string, frames: readonly Loggable[]): Statement {
+export function logStatement(uid: string, frames: readonly Loggable[]): LogStatement {
   const isEach = frames.length < MIN_FRAMES_OF_ALL ||
     frames.some(({ after }) => after !== undefined);
   return isEach

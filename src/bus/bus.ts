@@ -291,7 +291,8 @@ export class Bus {
       ? undefined
       : new RoomChannels(this.#listener, options.maxRoomChannels, {
         announce: (has) => this.membership.hasRoomChannels = has,
-        ask: (channel) => this.#inbox.processes.ask(this.#inbox.processes.open(), [channel]),
+        opening: (opening) => this.#inbox.processes.open(opening),
+        ask: (opening, channels) => this.#inbox.processes.ask(opening, channels),
       });
     this.#listener.listen(this.#clusterChannel);
   }

@@ -19,11 +19,26 @@ export interface RoomChannelsEvents {
   /** Whether this process listens to the channels of all its rooms: the others are to know. */
   announce(has: boolean): void;
   /**
-   * A room has members, and its channel will not be listened to.
+   * A room has members, and its channel will not be listened to: from here on its messages are missed.
    *
-   * @returns A promise that settles when the others know, and what they sent to the channel is here; it never rejects.
+   * @param opening What it returned for the channels that are asked for together with this one, if any.
+   * @returns What `ask` is called with.
    */
-  ask(channel: string): Promise<void>;
+  opening(opening?: number): number;
+  /**
+   * Asks for what was sent to the channels of an opening.
+   *
+   * @returns A promise that settles when the others know, and what they sent is here; it never rejects.
+   */
+  ask(opening: number, channels: readonly string[]): Promise<void>;
+}
+
+/** What is asked for at the end of the tick. */
+interface Question {
+  readonly opening: number;
+  readonly channels: string[];
+  /** Settles when it is answered, and never rejects. */
+  readonly answered: Promise<void>;
 }
 
 /** Which room channels are wanted. */
@@ -36,6 +51,7 @@ export class RoomChannels {
   readonly #fresh: Map<string, number> = new Map();
   /** Set while the channels are not listened to, with whether all others know that. */
   #suspension: { isKnown: boolean } | undefined;
+  #question: Question | undefined;
 
   constructor(listener: Listener, max: number, events: RoomChannelsEvents) {
     this.#listener = listener;
@@ -90,9 +106,23 @@ export class RoomChannels {
   }
 
   /** Until the others know, they send to channels that nobody listens to. */
-  async #tell(channel: string, suspension: { isKnown: boolean }): Promise<void> {
-    await this.#events.ask(channel);
-    suspension.isKnown = true;
+  #tell(channel: string, suspension: { isKnown: boolean }): Promise<void> {
+    const question = this.#question ??= this.#ask(suspension);
+    this.#events.opening(question.opening);
+    question.channels.push(channel);
+    return question.answered;
+  }
+
+  /** One question for all rooms of a tick: a socket may join thousands at once. */
+  #ask(suspension: { isKnown: boolean }): Question {
+    const opening = this.#events.opening();
+    const channels: string[] = [];
+    const answered = Promise.resolve().then(async () => {
+      this.#question = undefined;
+      await this.#events.ask(opening, channels);
+      suspension.isKnown = true;
+    });
+    return { opening, channels, answered };
   }
 
   #resume(): void {

@@ -117,6 +117,22 @@ test("dynamic: join() settles when the room is heard, also for many joins of one
   assert.equal(cluster.adapter(1).stats().published.messages - published.messages < 50, true);
 });
 
+test("dynamic: past the bound the rooms of a tick are asked for together", async (t) => {
+  const adapter = { ...DYNAMIC.adapter, maxRoomChannels: 10 };
+  const cluster = await createCluster(t, { adapter, size: 2 });
+  const rooms = Array.from({ length: 500 }, (_, i) => `room ${i}`);
+  const { published } = cluster.adapter(1).stats();
+  const joined = cluster.socket(1).join(rooms);
+  // Also to those whose sender does not know yet that their channels are not listened to.
+  for (const [i, room] of rooms.entries()) cluster.io(0).to(room).emit("early", i);
+  await joined;
+  for (const [i, room] of rooms.entries()) cluster.io(0).to(room).emit("room", i);
+  const [, early] = await cluster.received("early");
+  assert.deepEqual(early?.flat(), [...rooms.keys()]);
+  assert.deepEqual((await cluster.received("room"))[1]?.flat(), [...rooms.keys()]);
+  assert.ok(cluster.adapter(1).stats().published.frames - published.frames < 50);
+});
+
 test("dynamic: leaving and joining in one tick, over and over, ends where it should", async (t) => {
   const cluster = await createCluster(t, { ...DYNAMIC, size: 2 });
   const socket = cluster.socket(1);

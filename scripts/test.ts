@@ -18,9 +18,13 @@ import { type Runtimes, runtimes } from "./toolchain.ts";
 const FILE_LIMIT = 300_000;
 /** From when it is worth a word that something keeps a file's process alive. */
 const IDLE_WORTH_SAYING = 1_000;
+/** How many of the slowest tests are listed, of those that took this long. */
+const SLOWEST = 10;
+const SLOW = 10_000;
 const say = (line = ""): void => console.log(line);
 const passed: number[] = [], skipped: number[] = [];
 const failures: { title: string; file: string; name: string; message: string }[] = [];
+const slow: { where: string; milliseconds: number }[] = [];
 const outputs = new Map<string, string>();
 
 let options;
@@ -136,6 +140,10 @@ function record(title: string, result: FileResult): void {
     `  ${plainPath(result.file).padEnd(36)} ${counts.join(", ").padEnd(22)} ` +
       inSeconds(result.milliseconds) + idle,
   );
+  for (const { name, milliseconds } of result.durations) {
+    if (milliseconds < SLOW) continue;
+    slow.push({ where: `${title} · ${plainPath(result.file)} · ${name}`, milliseconds });
+  }
   for (const { name, message } of result.failures) {
     fail({ title, file: result.file, name, message });
   }
@@ -155,6 +163,11 @@ function report(): void {
   for (const { title, file, name, message } of failures) {
     say(`\n${[title, file, name].filter(Boolean).join(" · ")}`);
     say(message.split("\n").slice(0, 25).map((line) => `    ${line}`).join("\n"));
+  }
+  if (slow.length > 0) say("\n---- the slowest tests");
+  slow.sort((a, b) => b.milliseconds - a.milliseconds);
+  for (const { where, milliseconds } of slow.slice(0, SLOWEST)) {
+    say(`${inSeconds(milliseconds).padStart(8)}  ${where}`);
   }
   const sum = (numbers: number[]) => numbers.reduce((total, number) => total + number, 0);
   if (sum(passed) === 0 && failures.length === 0) {

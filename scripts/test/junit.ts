@@ -9,6 +9,8 @@ export interface TestResult {
   /** The names of its groups and its own, joined by " > ". */
   readonly name: string;
   readonly outcome: "passed" | "failed" | "skipped";
+  /** How long it took, as the runner says. */
+  readonly milliseconds: number;
   /** What the runner says about a failure. */
   readonly message: string;
 }
@@ -32,7 +34,8 @@ export function parseJunit(xml: string, isFileOutermost: boolean): TestResult[] 
   }
   const results: TestResult[] = [];
   const groups: string[] = [];
-  let open: { name: string; outcome: TestResult["outcome"]; texts: string[] } | undefined;
+  let open: { outcome: TestResult["outcome"]; texts: string[] } | undefined;
+  let [name, milliseconds] = ["", 0];
   let textFrom = 0;
   for (const match of xml.matchAll(TAG)) {
     const [whole, cdata, isClosing, tag, attributes = "", isEmpty] = match;
@@ -45,11 +48,10 @@ export function parseJunit(xml: string, isFileOutermost: boolean): TestResult[] 
       else if (!isEmpty) groups.push(attributesOf(attributes)["name"] ?? "");
     } else if (tag === "testcase" && !isClosing) {
       const path = isFileOutermost ? groups.slice(1) : groups;
-      open = {
-        name: [...path, attributesOf(attributes)["name"] ?? ""].join(" > "),
-        outcome: "passed",
-        texts: [],
-      };
+      const given = attributesOf(attributes);
+      name = [...path, given["name"] ?? ""].join(" > ");
+      milliseconds = Number(given["time"] ?? 0) * 1_000;
+      open = { outcome: "passed", texts: [] };
     } else if (open !== undefined && (tag === "failure" || tag === "error") && !isClosing) {
       open.outcome = "failed";
       if (isEmpty) open.texts.push(attributesOf(attributes)["message"] ?? "");
@@ -57,8 +59,8 @@ export function parseJunit(xml: string, isFileOutermost: boolean): TestResult[] 
       open.outcome = "skipped";
     }
     if (open !== undefined && tag === "testcase" && (isClosing || isEmpty)) {
-      const { name, outcome, texts } = open;
-      results.push({ name, outcome, message: texts.join("").trim() });
+      const { outcome, texts } = open;
+      results.push({ name, outcome, milliseconds, message: texts.join("").trim() });
       open = undefined;
     }
   }

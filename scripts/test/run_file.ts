@@ -36,6 +36,8 @@ export interface FileResult {
   readonly skipped: number;
   /** Tests that failed, and what went wrong with the file as a whole. */
   readonly failures: readonly { readonly name: string; readonly message: string }[];
+  /** How long each test took. */
+  readonly durations: readonly { readonly name: string; readonly milliseconds: number }[];
   /** The end of what the process wrote. */
   readonly output: string;
   readonly milliseconds: number;
@@ -89,6 +91,7 @@ export async function runFile(runner: Runner, test: TestFile): Promise<FileResul
       passed: count("passed"),
       skipped: count("skipped"),
       failures,
+      durations: results.map(({ name, milliseconds }) => ({ name, milliseconds })),
       output: end.output,
       milliseconds,
       idleMilliseconds: end.idleMilliseconds,

@@ -260,9 +260,9 @@ export class NamespaceAdapter extends ClusterAdapter {
           else reject(error);
         },
       );
-      if (requestId !== undefined) {
-        this.sendMessage({ type: MessageType.FETCH_SOCKETS, requestId, ...selection(opts) });
-      }
+      if (requestId === undefined) return;
+      const message = { type: MessageType.FETCH_SOCKETS, requestId, ...selection(opts) };
+      if (!this.sendMessage(message)) requests.unsent(requestId);
     });
   }
 
@@ -309,9 +309,9 @@ export class NamespaceAdapter extends ClusterAdapter {
         options.requestsTimeout,
         answer,
       );
-      if (requestId !== undefined) {
-        this.sendMessage({ type: MessageType.SERVER_SIDE_EMIT, requestId, parts });
-      }
+      if (requestId === undefined) return;
+      const message = { type: MessageType.SERVER_SIDE_EMIT, requestId, parts };
+      if (!this.sendMessage(message)) requests.unsent(requestId);
     };
     const acquainted = this.bus.acquainted();
     // At once where it can be, so that it keeps its place among events.

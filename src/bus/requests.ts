@@ -81,6 +81,20 @@ export class Requests {
     return id;
   }
 
+  /** A request that could not be sent, which was told, has no answer. */
+  unsent(id: string): void {
+    const request = this.#open.get(id);
+    if (request === undefined) return;
+    this.#settle(
+      id,
+      request,
+      new PgAdapterError(
+        "REQUEST_FAILED",
+        `Cannot complete ${request.what} as it could not be sent: the event "error" says why`,
+      ),
+    );
+  }
+
   /** Takes an answer; one that nobody waits for is ignored. */
   answer(uid: string, id: string, answer: Answer): void {
     const request = this.#open.get(id);

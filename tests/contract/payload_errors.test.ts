@@ -122,6 +122,19 @@ test("servers' events and questions over maxPayload are errors, too", async (t) 
   assert.equal(heard, 0);
 });
 
+test("a question that cannot be sent is answered at once", async (t) => {
+  const adapter = { maxPayload: LIMIT, requestsTimeout: 60_000 };
+  const cluster = await createCluster(t, { size: 2, adapter });
+  const rooms = Array.from({ length: 3_000 }, (_, i) => `${i}`.repeat(150));
+  await assert.rejects(cluster.io(0).in(rooms).fetchSockets(), {
+    code: "REQUEST_FAILED",
+    message: /fetchSockets\(\).*could not be sent/,
+  });
+  const [error] = cluster.errors.splice(0) as (Error & { code: string })[];
+  assert.equal(error?.code, "PAYLOAD_TOO_LARGE");
+  assert.equal((await cluster.io(0).fetchSockets()).length, 2);
+});
+
 test("an answer of many times maxPayload comes whole, or is an error, and soon", async (t) => {
   const cluster = await createCluster(t, {
     size: 2,

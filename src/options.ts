@@ -54,7 +54,7 @@ export interface PgAdapterOptions {
    * on a channel of that room, to which only processes with members listen; `socket.join()` then returns a promise that
    * settles when the room is listened to.
    *
-   * @default {"static"}
+   * @default {"dynamic"}
    */
   subscriptionMode?: "static" | "dynamic" | undefined;
   /**

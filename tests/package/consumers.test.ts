@@ -8,6 +8,8 @@ import ts from "typescript";
 import * as source from "../../mod.ts";
 import * as emitterSource from "../../src/emitter.ts";
 import { sqlText } from "../../src/sql.ts";
+import { blocksOf, markdownFiles } from "../../scripts/docs/markdown.ts";
+import { isCommonJs } from "../../scripts/docs/type_check.ts";
 import { denoManifest, entryPoints, root, tsupConditions } from "../../scripts/manifest.ts";
 import { installPackage, packPackage, run, temporaryFolder } from "../../scripts/package_suite.ts";
 import { exportedNames, type ModuleOptions, typeErrors } from "./type_check.ts";
@@ -46,6 +48,25 @@ test("the README of 2014 works word by word", async () => {
     `,
   );
   assert.deepEqual(printed.split("\n"), ["true string socket.io socket.io:/", "app"]);
+});
+
+test("the blocks of CommonJS in the documentation run", async () => {
+  const blocks = markdownFiles().flatMap(blocksOf).filter(isCommonJs);
+  assert.ok(blocks.length > 0);
+  for (const { file, line, before, code } of blocks) {
+    // Any port, and no database: they are to do what they say without one.
+    const printed = await node(
+      "block.cjs",
+      `process.env.PGHOST = "127.0.0.1";
+      process.env.PGPORT = "1";
+      ${before}${code.replaceAll("3000", "0")}
+      setImmediate(() => {
+        console.log("It runs");
+        process.exit();
+      });`,
+    );
+    assert.equal(printed, "It runs", `${file}:${line}`);
+  }
 });
 
 test("require() gives the function itself, with every export on it", async () => {

@@ -21,11 +21,14 @@ export {
 } from "./src/pg_adapter.ts";
 export type { AdapterNamespace } from "./src/adapter.ts";
 export { PgAdapterError, type PgAdapterErrorCode } from "./src/errors.ts";
+export type { PgAdapterDiagnostics, PgAdapterTrace, PgAdapterVerb } from "./src/diagnostics.ts";
 export type { PgAdapterEvents, PgAdapterListener } from "./src/events.ts";
 export type { PgAdapterOptions } from "./src/options.ts";
 export type {
   BusPhase,
+  ConnectionStats,
   InboxStats,
+  LatencyStats,
   PgAdapterStats,
   PublisherStats,
   RecoveryStats,

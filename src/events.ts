@@ -32,10 +32,22 @@ export type PgAdapterListener<E extends keyof PgAdapterEvents> = (
   ...args: PgAdapterEvents[E]
 ) => void;
 
+/** Hears of every event, before its listeners do. It must not throw. */
+export type Observer = <E extends keyof PgAdapterEvents>(
+  event: E,
+  args: PgAdapterEvents[E],
+) => void;
+
 /** A typed event source that never throws at those who emit. */
 export class Events {
   readonly #emitter: EventEmitter = new EventEmitter();
   readonly #logged: Set<string> = new Set();
+  #observer: Observer | undefined;
+
+  /** Sets who hears of every event. Errors are logged all the same where nobody listens to them. */
+  observe(observer: Observer): void {
+    this.#observer = observer;
+  }
 
   /** Adds a listener. */
   on<E extends keyof PgAdapterEvents>(event: E, listener: PgAdapterListener<E>): void {
@@ -54,6 +66,7 @@ export class Events {
 
   /** Tells all listeners of an event, each whatever another one does. */
   emit<E extends keyof PgAdapterEvents>(event: E, ...args: PgAdapterEvents[E]): void {
+    this.#observer?.(event, args);
     const listeners = this.#emitter.rawListeners(event) as ((...args: unknown[]) => unknown)[];
     if (event === "error" && listeners.length === 0) return this.#log(args[0] as PgAdapterError);
     for (const listener of listeners) {

@@ -5,7 +5,8 @@
  */
 import { messageOf, PgAdapterError } from "../errors.ts";
 import { Sealer } from "../runtime/sealer.ts";
-import type { Events } from "../events.ts";
+import { Diagnostics } from "../diagnostics.ts";
+import type { Events, PgAdapterEvents } from "../events.ts";
 import type { ResolvedOptions } from "../options.ts";
 import { clusterChannel, namespaceChannel, privateChannel } from "../wire/channel.ts";
 import { OwnMessages } from "../recovery/own_messages.ts";
@@ -18,6 +19,7 @@ import { takeAnswer } from "./answers.ts";
 import { withDeadline } from "./deadline.ts";
 import { HoldOff } from "./hold_off.ts";
 import { Inbox } from "./inbox.ts";
+import { Latency } from "./latency.ts";
 import { Listener } from "./listener.ts";
 import { Membership } from "./membership.ts";
 import { type Place, Places } from "./places.ts";
@@ -103,6 +105,9 @@ export class Bus {
   readonly #repeats: Repeats;
   readonly #holdOff: HoldOff;
   readonly #queueWatch: QueueWatch;
+  readonly #diagnostics: Diagnostics = new Diagnostics(this.uid);
+  readonly #latency: Latency = new Latency();
+  readonly #errors: PgAdapterStats["errors"] = {};
   readonly #echoMs: number;
   /** What this process sent last to everybody. */
   #lastSent: { channel: string; sequence: number } | undefined;
@@ -119,6 +124,13 @@ export class Bus {
   ) {
     this.options = options;
     this.#events = events;
+    events.observe((event, args) => {
+      if (event === "error") {
+        const [{ code }] = args as PgAdapterEvents["error"];
+        this.#errors[code] = (this.#errors[code] ?? 0) + 1;
+      }
+      this.#diagnostics.told(event, args);
+    });
     this.#clusterChannel = clusterChannel(options.prefix);
     this.#privateChannel = privateChannel(options.prefix, this.uid);
     const limits: SessionLimits = {
@@ -137,7 +149,15 @@ export class Bus {
         firstEcho: options.statementTimeout,
       },
       {
-        beat: () => this.membership.heartbeat(this.#lastSent),
+        beat: () => {
+          this.membership.heartbeat(this.#lastSent);
+          // It has no number yet: frames are made at the end of the current run.
+          return this.#publisher.lastSequence;
+        },
+        returned: (milliseconds) => {
+          this.#latency.add(milliseconds);
+          this.#diagnostics.returned(milliseconds);
+        },
         tick: () => {
           this.#inbox.sweep();
           this.#publisher.sweep();
@@ -434,7 +454,9 @@ export class Bus {
       this.report(new PgAdapterError("CLOSED", "Cannot publish as the adapter was closed"));
       return false;
     }
-    return this.#publisher.publish(channel, message, logging);
+    const isQueued = this.#publisher.publish(channel, message, logging);
+    if (isQueued) this.#diagnostics.published(channel, message);
+    return isQueued;
   }
 
   /** Sends an answer to one process; one that comes after `close()` is not missed, as this process has said goodbye. */
@@ -451,7 +473,12 @@ export class Bus {
   stats(): PgAdapterStats {
     return {
       uid: this.uid,
+      prefix: this.options.prefix,
       phase: this.phase,
+      connections: {
+        listen: { isUp: this.#listener.isUp, reconnects: this.#listener.reconnects },
+        publish: { isUp: this.#publisher.isUp, reconnects: this.#publisher.reconnects },
+      },
       nodes: this.membership.nodes,
       namespaces: this.#routes.size,
       // The private one is the listener's own.
@@ -460,6 +487,8 @@ export class Bus {
       received: { ...this.#inbox.stats },
       queued: this.#publisher.queued,
       notifyQueueUsage: this.#queueWatch.usage,
+      latency: this.#latency.stats,
+      errors: { ...this.#errors },
       recovery: this.#recovery === undefined ? undefined : { ...this.#recovery.stats },
     };
   }
@@ -541,8 +570,11 @@ export class Bus {
       // Answers are for who asked, whose namespace may be closed by now.
       const { requests, acknowledgements } = this;
       if (uid !== undefined && takeAnswer(requests, acknowledgements, uid, message)) return;
+      const route = this.#routes.get(message.nsp);
       // None if it was closed meanwhile, or for a message that came on a channel of two names.
-      this.#routes.get(message.nsp)?.receive(uid, message);
+      if (route === undefined) return;
+      this.#diagnostics.received(uid, message);
+      route.receive(uid, message);
     } catch (fault) {
       if (fault instanceof MalformedMessage) throw fault;
       this.report(

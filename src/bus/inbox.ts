@@ -41,10 +41,14 @@ export interface InboxStats {
   repaired: number;
   /** Messages that were missed and could not be had any more, as far as they are known. */
   missed: number;
+  /** How often something was missed for good: each is a `gap` event, of which nobody may know how many messages it is. */
+  gaps: number;
   /** Records in chunks that did not come whole. */
   incomplete: number;
-  /** Payloads and messages that are none of ours, those without a valid seal included. */
+  /** Payloads and messages that are none of ours, forged frames and those without a valid seal included. */
   malformed: number;
+  /** Frames in the name of a process that did not send them, or not in that place, as far as their numbers tell. */
+  forged: number;
   /** Payloads without a valid seal, where there is a `secret`. */
   refused: number;
 }
@@ -106,7 +110,9 @@ export class Inbox {
     duplicates: 0,
     repaired: 0,
     missed: 0,
+    gaps: 0,
     incomplete: 0,
+    forged: 0,
     refused: 0,
   };
 
@@ -150,11 +156,13 @@ export class Inbox {
       settled: () => {
         if (this.#order?.isHolding && !this.processes.isWaiting) this.#order.release();
       },
-      forged: (sender) =>
+      forged: (sender) => {
+        this.#stats.forged++;
         this.#complaints.malformed(
           new MalformedMessage("Cannot take a frame as its sender did not send it in its place"),
           `sender ${sender}`,
-        ),
+        );
+      },
     });
   }
 
@@ -247,6 +255,7 @@ export class Inbox {
   }
 
   #gap(uid: string, missed: number | undefined): void {
+    this.#stats.gaps++;
     this.#stats.missed += missed ?? 0;
     this.#events.gap(uid, missed);
   }

@@ -60,6 +60,8 @@ export class Link {
   #upSince = 0;
   /** How many sessions in a row did not live for long. */
   #shortLives = 0;
+  /** How many sessions worked so far. */
+  #sessions = 0;
 
   constructor(
     settings: ConnectionSettings,
@@ -82,6 +84,11 @@ export class Link {
   /** The session while the link is up. */
   get session(): Session | undefined {
     return this.#phase === "up" ? this.#session : undefined;
+  }
+
+  /** How often it worked again after it was lost. */
+  get reconnects(): number {
+    return Math.max(0, this.#sessions - 1);
   }
 
   /** Starts connecting. */
@@ -144,6 +151,7 @@ export class Link {
     this.#round = [];
     this.#first = host;
     this.#phase = "up";
+    this.#sessions++;
     this.#events.up(session);
   }
 

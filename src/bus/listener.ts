@@ -110,6 +110,11 @@ export class Listener {
     return this.#link.phase === "up";
   }
 
+  /** How often it was connected again after the connection was lost. */
+  get reconnects(): number {
+    return this.#link.reconnects;
+  }
+
   /** How many processes of the cluster were there when it connected, this one included. */
   get peers(): number {
     return this.#peers;

@@ -201,6 +201,11 @@ export class Publisher {
     return this.#link.phase === "up";
   }
 
+  /** How often it was connected again after the connection was lost. */
+  get reconnects(): number {
+    return this.#link.reconnects;
+  }
+
   /** Whether PostgreSQL refuses to take anything at the moment. */
   get isStuck(): boolean {
     return this.#refusals.isPausing;

@@ -18,8 +18,14 @@ export interface PulseLimits {
 
 /** What a pulse makes happen. */
 export interface PulseEvents {
-  /** A heartbeat is due. */
-  beat(): void;
+  /**
+   * A heartbeat is due.
+   *
+   * @returns The number of the last frame that was made before it.
+   */
+  beat(): number;
+  /** A heartbeat came back, so many milliseconds after it was due: sent, committed and heard, with what waited before it. */
+  returned(milliseconds: number): void;
   /** Time has passed while others could be heard. */
   tick(): void;
   /** Time has passed: others may have been silent for too long. */
@@ -44,10 +50,14 @@ export class Pulse {
   #lastHeard = 0;
   /** Whether a heartbeat is under way that has not come back. */
   #isExpecting = false;
+  /** When that heartbeat was due, and the number of the last frame before it. */
+  #beaten: { at: number; after: number } = { at: 0, after: 0 };
   /** The last heartbeat that PostgreSQL has taken and that has not come back. */
   #taken: { sequence: number; at: number } | undefined;
   /** The highest sequence number that came back. */
   #echoed = 0;
+  /** When it came back, as far as it mattered. */
+  #echoedAt = 0;
   #isHeard = false;
   /** Whether there is no way to send a heartbeat. */
   #isResting = false;
@@ -80,7 +90,7 @@ export class Pulse {
     if (!this.#isExpecting) return;
     // It may have come back before PostgreSQL said that it had taken it.
     if (sequence > this.#echoed) this.#taken ??= { sequence, at: performance.now() };
-    else this.#isExpecting = false;
+    else this.#returned(sequence);
   }
 
   /** Whether it matters that something comes back. */
@@ -95,10 +105,12 @@ export class Pulse {
 
   /** Something that this process sent came back; true when it is the first since the start. */
   echo(sequence: number): boolean {
-    this.#echoed = Math.max(this.#echoed, sequence);
+    if (sequence > this.#echoed) {
+      this.#echoed = sequence;
+      if (this.#isExpecting) this.#echoedAt = performance.now();
+    }
     if (this.#taken !== undefined && this.#taken.sequence <= this.#echoed) {
-      this.#taken = undefined;
-      this.#isExpecting = false;
+      this.#returned(this.#taken.sequence);
     }
     const isFirst = !this.#isHeard;
     this.#isHeard = true;
@@ -113,6 +125,14 @@ export class Pulse {
   /** A connection is down, or the process leaves. */
   stop(): void {
     clearTimeout(this.#timer);
+  }
+
+  #returned(sequence: number): void {
+    this.#taken = undefined;
+    this.#isExpecting = false;
+    const { at, after } = this.#beaten;
+    // What was on its way before the heartbeat was due proves the same, and says nothing of how long that took.
+    if (sequence > after) this.#events.returned(this.#echoedAt - at);
   }
 
   #schedule(): void {
@@ -149,7 +169,9 @@ export class Pulse {
     this.#events.sweep();
     if (now < this.#beatDue) return;
     this.#beatDue = now + this.#limits.interval;
+    const beaten = { at: performance.now(), after: this.#events.beat() };
+    // While one has not come back it is that one which is waited for.
+    if (!this.#isExpecting) this.#beaten = beaten;
     this.#isExpecting = true;
-    this.#events.beat();
   }
 }

@@ -8,9 +8,15 @@ function createPulse(t: Scope) {
   const events = Object.fromEntries(
     Object.keys(counts).map((name) => [name, () => void counts[name as keyof typeof counts]++]),
   ) as Record<keyof typeof counts, () => void>;
-  const pulse = new Pulse({ interval: 20, echo: 10_000, firstEcho: 1 }, events);
+  const returned: number[] = [];
+  const pulse = new Pulse({ interval: 20, echo: 10_000, firstEcho: 1 }, {
+    ...events,
+    // Ten frames are made between two heartbeats, the heartbeats among them.
+    beat: () => 10 * counts.beat++,
+    returned: (milliseconds) => returned.push(milliseconds),
+  });
   t.after(() => pulse.stop());
-  return { pulse, counts };
+  return { pulse, counts, returned };
 }
 
 test("with one connection only time passes, and nothing is sent or judged", async (t) => {
@@ -33,4 +39,71 @@ test("with both it beats, and looks after others", async (t) => {
   pulse.start();
   pulse.echo(1);
   await until("it beats", () => counts.beat >= 2 && counts.sweep >= 2 && counts.tick >= 2);
+});
+
+/** One that beats, and has just done so for the first time: its heartbeat has a number from 1 to 10. */
+async function createBeating(t: Scope) {
+  const created = createPulse(t);
+  created.pulse.start();
+  created.pulse.echo(0);
+  const since = performance.now();
+  await until("it beats", () => created.counts.beat === 1);
+  return { ...created, since };
+}
+
+test("how long a heartbeat took is told once it is back", async (t) => {
+  const { pulse, counts, returned, since } = await createBeating(t);
+  pulse.taken(3);
+  assert.deepEqual(returned, []);
+  pulse.echo(2);
+  assert.deepEqual(returned, []);
+  pulse.echo(3);
+  pulse.echo(4);
+  assert.equal(returned.length, 1);
+  assert.ok(returned[0]! >= 0 && returned[0]! <= performance.now() - since, `${returned}`);
+  await until("it beats again", () => counts.beat === 2);
+  pulse.taken(15);
+  pulse.echo(15);
+  assert.equal(returned.length, 2);
+});
+
+test("it is told of one that is back before PostgreSQL says that it has taken it", async (t) => {
+  const { pulse, returned, since } = await createBeating(t);
+  pulse.echo(3);
+  const back = performance.now() - since;
+  await until("some time has passed", () => performance.now() - since > back + 20);
+  pulse.taken(3);
+  assert.equal(returned.length, 1);
+  assert.ok(returned[0]! >= 0 && returned[0]! <= back, `${returned} of ${back}`);
+});
+
+test("one that waits is told of from when it was due, whatever others were due since", async (t) => {
+  const { pulse, counts, returned } = await createBeating(t);
+  const beaten = performance.now();
+  await until("it beats again", () => counts.beat >= 3);
+  const waited = performance.now() - beaten;
+  pulse.taken(3);
+  pulse.echo(3);
+  assert.equal(returned.length, 1);
+  assert.ok(returned[0]! >= waited, `${returned} of ${waited}`);
+});
+
+test("what was sent before a heartbeat tells nothing of how long that takes", async (t) => {
+  const { pulse, counts, returned } = await createBeating(t);
+  pulse.taken(3);
+  pulse.echo(3);
+  await until("it beats again", () => counts.beat === 2);
+  pulse.taken(8);
+  pulse.echo(8);
+  assert.equal(returned.length, 1);
+  assert.ok(!pulse.isWaiting);
+});
+
+test("one that was under way when a connection was lost is not told of", async (t) => {
+  const { pulse, returned } = await createBeating(t);
+  pulse.taken(3);
+  pulse.stop();
+  pulse.start();
+  pulse.echo(3);
+  assert.deepEqual(returned, []);
 });

@@ -3,6 +3,7 @@
  */
 import { type AdapterNamespace, NamespaceAdapter } from "./adapter.ts";
 import { Bus } from "./bus/bus.ts";
+import { metricsText } from "./bus/metrics_text.ts";
 import { connectionSettings, type PostgresInstance } from "./bus/settings.ts";
 import type { PgAdapterStats } from "./bus/stats.ts";
 import { PgAdapterError } from "./errors.ts";
@@ -68,6 +69,28 @@ export interface PgAdapterFactory {
   close(): Promise<void>;
   /** Counts of what this process has done, and where it stands. */
   stats(): PgAdapterStats;
+  /**
+   * The same counts as Prometheus reads them, of the whole process: text in its exposition format 0.0.4, to be served as
+   * `text/plain; version=0.0.4; charset=utf-8`. All names begin with `socketio_pg_`, so it can be joined with what other
+   * libraries return for Prometheus, but not with that of another adapter: serve each by itself.
+   *
+   * @example
+   * ```ts
+   * import { createServer } from "node:http";
+   * import { Server } from "socket.io";
+   * import { pgAdapter } from "@x/socketio-pg";
+   *
+   * const adapter = pgAdapter("postgresql://");
+   * const http = createServer((request, response) => {
+   *   if (request.url !== "/metrics") return response.writeHead(404).end();
+   *   response.setHeader("content-type", "text/plain; version=0.0.4; charset=utf-8");
+   *   response.end(adapter.metrics());
+   * });
+   * const io = new Server(http, { adapter });
+   * http.listen(3000);
+   * ```
+   */
+  metrics(): string;
   /** The same as `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -156,6 +179,7 @@ export function pgAdapter(
     ready: () => bus.ready(),
     close: () => bus.close(),
     stats: () => bus.stats(),
+    metrics: () => metricsText(bus.stats()),
     [Symbol.asyncDispose]: () => bus.close(),
   };
   const self = Object.assign(factory, methods) as unknown as PgAdapterFactory;

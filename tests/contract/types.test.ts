@@ -103,6 +103,7 @@ function compilesToo(): void {
   adapter.close() satisfies Promise<void>;
   adapter[Symbol.asyncDispose]() satisfies Promise<void>;
   adapter.stats().uid satisfies string;
+  adapter.metrics() satisfies string;
   new Server({ adapter });
   new Server().adapter(adapter);
   const typed: TypedServer = new Server({ adapter });

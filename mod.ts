@@ -24,11 +24,13 @@ export { PgAdapterError, type PgAdapterErrorCode } from "./src/errors.ts";
 export type { PgAdapterDiagnostics, PgAdapterTrace, PgAdapterVerb } from "./src/diagnostics.ts";
 export type { PgAdapterEvents, PgAdapterListener } from "./src/events.ts";
 export type { PgAdapterOptions } from "./src/options.ts";
+export type { OfficialServerOptions, OfficialWireOptions } from "./src/official/options.ts";
 export type {
   BusPhase,
   ConnectionStats,
   InboxStats,
   LatencyStats,
+  OfficialStats,
   PgAdapterStats,
   PublisherStats,
   RecoveryStats,

@@ -85,6 +85,7 @@ export class NamespaceAdapter extends ClusterAdapter {
   readonly #route: Route = {
     receive: (uid, message) => this.#receive(uid, message),
     waiting: () => this.waiting(),
+    eventOf: (message) => this.decode({ ...message, trusted: true }),
   };
   #attached: Promise<void> | undefined;
   /** How many broadcasts of strangers wait for acknowledgements. */
@@ -138,7 +139,7 @@ export class NamespaceAdapter extends ClusterAdapter {
   override async serverCount(): Promise<number> {
     // Socket.IO does not expect it to fail: an acknowledged emit has a time limit of its own.
     await this.bus.acquainted()?.catch(() => {});
-    return 1 + this.bus.membership.having(this.#nsp.name).length;
+    return 1 + this.bus.having(this.#nsp.name).length;
   }
 
   /**
@@ -247,13 +248,13 @@ export class NamespaceAdapter extends ClusterAdapter {
     if (!opts.flags?.local) await this.bus.acquainted();
     const local: unknown[] = await Adapter.prototype.fetchSockets.call(this, opts);
     if (opts.flags?.local || isForNobody(opts.rooms)) return local;
-    const { membership, requests, options } = this.bus;
+    const { requests, options } = this.bus;
     const timeout = opts.flags?.timeout ?? options.requestsTimeout;
     return await new Promise((resolve, reject) => {
       const requestId = requests.open(
         "fetchSockets()",
         this.#nsp.name,
-        membership.having(this.#nsp.name),
+        this.bus.having(this.#nsp.name),
         timeout,
         (error, remote) => {
           if (error === null) resolve([...local, ...remote]);
@@ -301,11 +302,11 @@ export class NamespaceAdapter extends ClusterAdapter {
       return Promise.resolve();
     }
     const ask = () => {
-      const { membership, requests, options } = this.bus;
+      const { requests, options } = this.bus;
       const requestId = requests.open(
         `serverSideEmit("${String(packet[0])}")`,
         this.#nsp.name,
-        membership.having(this.#nsp.name),
+        this.bus.having(this.#nsp.name),
         options.requestsTimeout,
         answer,
       );

@@ -13,14 +13,22 @@
  * @module
  */
 import { Collector } from "./emitter/batch.ts";
-import { type EventParams, type EventsMap, NamespaceOperator } from "./emitter/operator.ts";
+import {
+  type EventParams,
+  type EventsMap,
+  NamespaceOperator,
+  type Sender,
+} from "./emitter/operator.ts";
 import { type EmitterOptions, resolveEmitterOptions } from "./emitter/options.ts";
 import { Outbox } from "./emitter/outbox.ts";
 import type { Queryable } from "./emitter/postgres_js.ts";
+import type { Statement } from "./emitter/statement.ts";
+import type { OfficialWireOptions } from "./official/options.ts";
 import { EdgeSealer } from "./emitter/sealer.ts";
 import { deliveryOf } from "./emitter/target.ts";
 import type { Delivery, KeptNotification, Notification, Transport } from "./emitter/transport.ts";
 import { PgAdapterError, type PgAdapterErrorCode } from "./errors.ts";
+import { OfficialEncoder } from "./official/encoder.ts";
 import { createUid } from "./wire/frame.ts";
 
 export { BroadcastOperator } from "./emitter/operator.ts";
@@ -34,8 +42,10 @@ export type {
   EventsMap,
   KeptNotification,
   Notification,
+  OfficialWireOptions,
   PgAdapterErrorCode,
   Queryable,
+  Statement,
   Transport,
 };
 
@@ -66,6 +76,7 @@ export class Emitter<Events extends object = EventsMap, ServerEvents extends obj
   readonly #outbox: Outbox;
   readonly #delivery: Delivery;
   readonly #options: ReturnType<typeof resolveEmitterOptions>;
+  readonly #sender: Sender;
   #closing: Promise<void> | undefined;
 
   /**
@@ -83,9 +94,13 @@ export class Emitter<Events extends object = EventsMap, ServerEvents extends obj
     const delivery = deliveryOf(target, resolved);
     const uid = createUid();
     const sealer = secret === undefined ? undefined : new EdgeSealer(secret, encrypt, uid);
-    const outbox = new Outbox(delivery, { uid, maxBuffer, sealer, recovery });
-    super({ sink: outbox, prefix, maxPayload, recovery });
+    const official = resolved.official && new OfficialEncoder(uid, resolved.official);
+    const table = resolved.official?.tableName;
+    const outbox = new Outbox(delivery, { uid, maxBuffer, sealer, recovery, table });
+    const sender: Sender = { sink: outbox, prefix, maxPayload, recovery, official };
+    super(sender);
     this.#outbox = outbox;
+    this.#sender = sender;
     this.#delivery = delivery;
     this.#options = resolved;
   }
@@ -138,17 +153,16 @@ export class Emitter<Events extends object = EventsMap, ServerEvents extends obj
   async #batch<Result>(
     fill: (batch: NamespaceOperator<Events, ServerEvents>) => Result | Promise<Result>,
   ): Promise<Result> {
-    const { prefix, maxPayload, maxBuffer, recovery } = this.#options;
-    const sink = new Collector(maxBuffer);
+    const sink = new Collector(this.#options.maxBuffer);
     let result: Result;
     try {
-      result = await fill(new NamespaceOperator({ sink, prefix, maxPayload, recovery }));
+      result = await fill(new NamespaceOperator({ ...this.#sender, sink }));
     } catch (fault) {
       sink.abandon();
       throw fault;
     }
-    const items = sink.complete();
-    if (items.length > 0) await this.#outbox.send(items);
+    const { items, also } = sink.complete();
+    if (items.length > 0) await this.#outbox.send(items, also);
     return result;
   }
 

@@ -2,12 +2,13 @@
  * The options of `pgAdapter()`: checked once, completed and frozen.
  */
 import { PgAdapterError } from "./errors.ts";
+import type { OfficialServerOptions } from "./official/options.ts";
 import { MAX_PREFIX_BYTES } from "./wire/channel.ts";
 import { MIN_SECRET_LENGTH } from "./wire/seal.ts";
 import { isPlainText, utf8Length } from "./wire/utf8.ts";
 
 /** Options of `pgAdapter()`. Each may be left out or `undefined`. */
-export interface PgAdapterOptions {
+export interface PgAdapterOptions extends OfficialServerOptions {
   /**
    * The connection string, `postgresql://[user[:password]@][host][:port][/database][?param=value]`. Without one the
    * environment is asked: `DATABASE_URL`, then `PGHOST`, `PGPORT`, `PGUSER`, `PGPASSWORD`, `PGDATABASE`.
@@ -168,6 +169,11 @@ export interface ResolvedOptions {
   readonly encrypt: boolean;
   readonly redactHandshake: NonNullable<PgAdapterOptions["redactHandshake"]>;
   readonly recovery: { readonly durable: boolean };
+  readonly wire: OfficialServerOptions["wire"];
+  readonly channelPrefix: string | undefined;
+  readonly tableName: string | undefined;
+  readonly payloadThreshold: number | undefined;
+  readonly cleanupInterval: number | undefined;
 }
 
 const DEFAULTS: ResolvedOptions = {
@@ -191,6 +197,11 @@ const DEFAULTS: ResolvedOptions = {
   encrypt: false,
   redactHandshake: false,
   recovery: { durable: false },
+  wire: undefined,
+  channelPrefix: undefined,
+  tableName: undefined,
+  payloadThreshold: undefined,
+  cleanupInterval: undefined,
 };
 
 /** setTimeout takes no more: it would fire at once. */
@@ -359,7 +370,12 @@ export function checkBoolean(
   if (typeof value !== "boolean") refuse(name, "true or false", value, owner);
 }
 
-function refuse(
+/**
+ * Refuses an option.
+ *
+ * @throws PgAdapterError `INVALID_OPTION`.
+ */
+export function refuse(
   name: string,
   wanted: string,
   value: unknown,

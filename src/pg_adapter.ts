@@ -8,6 +8,8 @@ import { connectionSettings, type PostgresInstance } from "./bus/settings.ts";
 import type { PgAdapterStats } from "./bus/stats.ts";
 import { PgAdapterError } from "./errors.ts";
 import { Events, type PgAdapterEvents, type PgAdapterListener } from "./events.ts";
+import { TransitionalBus } from "./official/bus.ts";
+import { resolveOfficial } from "./official/options.ts";
 import { type PgAdapterOptions, resolveOptions } from "./options.ts";
 import { RecoveringAdapter, recoveryOptions, type ServerRecovery } from "./recovery/adapter.ts";
 
@@ -136,12 +138,12 @@ export function pgAdapter(
   });
   const main = isTarget ? target as string | URL | PostgresInstance : resolved.uri;
   const events = new Events();
-  const bus = new Bus(
-    resolved,
-    connectionSettings(resolved.listen ?? main),
-    connectionSettings(resolved.publish ?? main),
-    events,
-  );
+  const official = resolveOfficial(resolved);
+  const listen = connectionSettings(resolved.listen ?? main);
+  const publish = connectionSettings(resolved.publish ?? main);
+  const bus = official === undefined
+    ? new Bus(resolved, listen, publish, events)
+    : new TransitionalBus(resolved, official, listen, publish, events);
   let server: unknown;
 
   // Socket.IO calls it with `new`, which an arrow function refuses; what it returns is what `new` gives then.

@@ -9,6 +9,7 @@ import { Diagnostics } from "../diagnostics.ts";
 import type { Events, PgAdapterEvents } from "../events.ts";
 import type { ResolvedOptions } from "../options.ts";
 import { clusterChannel, namespaceChannel, privateChannel } from "../wire/channel.ts";
+import { isOfficial } from "../official/servers.ts";
 import { OwnMessages } from "../recovery/own_messages.ts";
 import { Recovery, type RecoveryOptions } from "../recovery/recovery.ts";
 import { createUid } from "../wire/frame.ts";
@@ -45,6 +46,8 @@ export interface Route {
   receive(uid: string | undefined, message: Message): void;
   /** What clients of this server wait for, as it is to come back through PostgreSQL. */
   waiting(): readonly Waiting[];
+  /** The event and its arguments in a broadcast of this server. */
+  eventOf(message: Message): unknown[];
 }
 
 /** Something that clients wait for. */
@@ -181,7 +184,7 @@ export class Bus {
       ? undefined
       : new Sealer(options.secret, options.encrypt);
     this.#inbox = new Inbox(this.uid, options, sealer, {
-      message: (uid, message) => this.#receive(uid, message),
+      message: (uid, message) => this.receive(uid, message),
       isOfProcesses: (channel) =>
         channel === this.#clusterChannel || channel === this.#privateChannel,
       isEchoWanted: () => this.#pulse.isWaiting || this.#own.length > 0,
@@ -278,7 +281,7 @@ export class Bus {
       unlistened: (channel) => this.#inbox.processes.forget(channel),
     });
     this.requests = new Requests(
-      (uids) => this.#listener.absent(uids),
+      (uids) => this.#listener.absent(uids.filter((uid) => !isOfficial(uid))),
       options.heartbeatTimeout + options.heartbeatInterval,
     );
     this.membership = new Membership(
@@ -424,6 +427,11 @@ export class Bus {
     if (!this.#places.hasRoom(channel)) this.roomChannels?.leave(channel);
   }
 
+  /** Who else has a namespace: those who owe an answer to what is asked in it. */
+  having(nsp: string): string[] {
+    return this.membership.having(nsp);
+  }
+
   /**
    * Whether this process knows the others, and can ask them.
    *
@@ -558,7 +566,12 @@ export class Bus {
     this.#publisher.publish(channel, message);
   }
 
-  #receive(uid: string | undefined, message: Message): void {
+  /**
+   * Takes a message of another process.
+   *
+   * @throws MalformedMessage when it is refused.
+   */
+  protected receive(uid: string | undefined, message: Message): void {
     if (this.#closing !== undefined) return;
     if (message.nsp === undefined) {
       if (uid === undefined) {

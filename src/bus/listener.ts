@@ -172,7 +172,7 @@ export class Listener {
   /** Which of these processes do not listen at the moment; none, when that cannot be found out. Never rejects. */
   async absent(uids: readonly string[]): Promise<string[]> {
     const { session } = this.#link;
-    if (session === undefined) return [];
+    if (session === undefined || uids.length === 0) return [];
     try {
       return await this.#presence.absent(session, uids);
     } catch (_fault) {

@@ -4,9 +4,17 @@ import type { InboxStats } from "./inbox.ts";
 import type { LatencyStats } from "./latency.ts";
 import type { PublisherStats } from "./publisher.ts";
 import type { BusPhase } from "./readiness.ts";
+import type { OfficialStats } from "../official/wire.ts";
 import type { RecoveryStats } from "../recovery/recovery.ts";
 
-export type { BusPhase, InboxStats, LatencyStats, PublisherStats, RecoveryStats };
+export type {
+  BusPhase,
+  InboxStats,
+  LatencyStats,
+  OfficialStats,
+  PublisherStats,
+  RecoveryStats,
+};
 
 /** One of the two connections of a process. */
 export interface ConnectionStats {
@@ -49,4 +57,6 @@ export interface PgAdapterStats {
   errors: { [code in PgAdapterErrorCode]?: number };
   /** What connection state recovery has done, where the server has it. */
   recovery: RecoveryStats | undefined;
+  /** What it has done on the wire of `@socket.io/postgres-adapter`, where it speaks that, too. */
+  official?: OfficialStats;
 }

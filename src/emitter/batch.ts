@@ -3,12 +3,14 @@
  */
 import type { Outgoing } from "../wire/frame.ts";
 import { PgAdapterError } from "../errors.ts";
+import type { OfficialNotification } from "../official/message.ts";
 import type { Sink } from "./operator.ts";
 
 /** The messages of a batch. */
 export class Collector implements Sink {
   readonly #maxBuffer: number;
   readonly #items: Outgoing[] = [];
+  readonly #also: OfficialNotification[] = [];
   #bytes = 0;
   #fault: PgAdapterError | undefined;
   #isOver = false;
@@ -22,8 +24,11 @@ export class Collector implements Sink {
    * Adds a message. The promise settles at once, so that it can be awaited in the batch, which is not sent before it is
    * complete.
    */
-  send(items: readonly Outgoing[]): Promise<void> {
-    const bytes = items.reduce((sum, item) => sum + item.bytes, 0);
+  send(
+    items: readonly Outgoing[],
+    also: readonly OfficialNotification[] = [],
+  ): Promise<void> {
+    const bytes = [...items, ...also].reduce((sum, item) => sum + item.bytes, 0);
     if (this.#isOver) {
       return this.refuse(new PgAdapterError("CLOSED", "Cannot emit as the batch is complete"));
     }
@@ -40,6 +45,7 @@ export class Collector implements Sink {
     }
     this.#bytes += bytes;
     this.#items.push(...items);
+    this.#also.push(...also);
     return Promise.resolve();
   }
 
@@ -57,10 +63,10 @@ export class Collector implements Sink {
    * @returns What is to be sent.
    * @throws PgAdapterError of the first message that was refused: half a batch is not sent.
    */
-  complete(): readonly Outgoing[] {
+  complete(): { items: readonly Outgoing[]; also: readonly OfficialNotification[] } {
     this.#isOver = true;
     if (this.#fault !== undefined) throw this.#fault;
-    return this.#items;
+    return { items: this.#items, also: this.#also };
   }
 
   /** Ends the batch, which is not sent. */

@@ -28,5 +28,6 @@ export function fromPg(client: PgQueryable): Transport {
   return {
     send: (items) => run(statementOf(items)),
     keep: (items) => run(keepStatementOf(items)),
+    run,
   };
 }

@@ -28,5 +28,6 @@ export function fromTag(
       const { text, parameters } = keepStatementOf(items);
       return run(text, parameters);
     },
+    run: ({ text, parameters }) => run(text, parameters),
   };
 }

@@ -7,6 +7,8 @@ import { RESERVED_EVENTS, RESERVED_SERVER_EVENTS } from "../wire/event.ts";
 import { type Outgoing, outgoing } from "../wire/frame.ts";
 import { encodeMessage, type Flags, type Message, MessageType } from "../wire/message.ts";
 import { byteLength, encodeArgs, encodeEvent, eventStart } from "../wire/packet.ts";
+import type { OfficialEncoder } from "../official/encoder.ts";
+import type { OfficialNotification } from "../official/message.ts";
 import { isForNobody, isRoom, targetRooms } from "../wire/rooms.ts";
 import { checkOutgoing, checkOutgoingEvent, checkRoomNames } from "./checks.ts";
 import { keyOf } from "./kept.ts";
@@ -21,7 +23,8 @@ export type EventParams<Events extends object, Event extends keyof Events> = Eve
 
 /** What takes encoded messages. */
 export interface Sink {
-  send(items: readonly Outgoing[]): Promise<void>;
+  /** @param also What goes with it on the wire of `@socket.io/postgres-adapter`. */
+  send(items: readonly Outgoing[], also?: readonly OfficialNotification[]): Promise<void>;
   /** Tells of a message that could not be encoded. */
   refuse?(error: PgAdapterError): Promise<void>;
 }
@@ -33,6 +36,8 @@ export interface Sender {
   readonly maxPayload: number;
   /** Whether events are kept for clients that are away. */
   readonly recovery: boolean;
+  /** What encodes messages for the wire of `@socket.io/postgres-adapter`, where it is spoken, too. */
+  readonly official?: OfficialEncoder | undefined;
 }
 
 /** Whom the next verb is for. */
@@ -184,14 +189,17 @@ export class BroadcastOperator<
   }
 
   #send(type: MessageType, what: string, content: () => Partial<Message>): Promise<void> {
-    const { sink, prefix } = this.#sender;
+    const { sink, prefix, official } = this.#sender;
     const { nsp } = this.#target;
     let item: Outgoing;
+    let also: readonly OfficialNotification[];
     try {
+      const message = this.#message(type, content());
       item = {
-        ...outgoing(namespaceChannel(prefix, nsp), this.#encode(type, content())),
+        ...outgoing(namespaceChannel(prefix, nsp), encodeMessage(message)),
         ...this.#kept(type),
       };
+      also = official?.encode(message) ?? [];
     } catch (cause) {
       const error = cause instanceof PgAdapterError ? cause : new PgAdapterError(
         "NOT_ENCODABLE",
@@ -200,7 +208,7 @@ export class BroadcastOperator<
       );
       return sink.refuse?.(error) ?? rejected(error);
     }
-    return sink.send([item]);
+    return sink.send([item], also);
   }
 
   /** Whether and where it is kept. */
@@ -212,7 +220,7 @@ export class BroadcastOperator<
     return isKept ? { key: keyOf(prefix, nsp, rooms.filter(isRoom)) } : {};
   }
 
-  #encode(type: MessageType, content: Partial<Message>): string {
+  #message(type: MessageType, content: Partial<Message>): Message {
     const { nsp, rooms, except } = this.#target;
     const { maxPayload } = this.#sender;
     const message: Message = {
@@ -232,7 +240,7 @@ export class BroadcastOperator<
     }
     const isEvent = type === MessageType.BROADCAST;
     checkOutgoing(message, isEvent ? eventStart(nsp, parts.length - 1).length : 0);
-    return encodeMessage(message);
+    return message;
   }
 }
 

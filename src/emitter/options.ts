@@ -2,11 +2,23 @@
  * The options of an emitter: those of the adapter that it shares have the same names, checks and defaults.
  */
 import { PgAdapterError } from "../errors.ts";
-import { checkBoolean, checkNumber, checkPrefix, checkSealing, MAX_MS } from "../options.ts";
+import {
+  type OfficialOptions,
+  type OfficialWireOptions,
+  resolveOfficial,
+} from "../official/options.ts";
+import {
+  checkBoolean,
+  checkNumber,
+  checkPrefix,
+  checkSealing,
+  MAX_MS,
+  refuse,
+} from "../options.ts";
 import type { Secret } from "./sealer.ts";
 
 /** Options of an emitter. Each may be left out or `undefined`. */
-export interface EmitterOptions {
+export interface EmitterOptions extends OfficialWireOptions {
   /**
    * The `prefix` of the servers' adapters.
    *
@@ -74,9 +86,11 @@ export interface ResolvedEmitterOptions {
   readonly secret: Secret | readonly Secret[] | undefined;
   readonly encrypt: boolean;
   readonly recovery: boolean;
+  /** The wire of `@socket.io/postgres-adapter`, where it is spoken, too. */
+  readonly official: OfficialOptions | undefined;
 }
 
-const DEFAULTS: ResolvedEmitterOptions = {
+const DEFAULTS: Omit<ResolvedEmitterOptions, "official"> & OfficialWireOptions = {
   prefix: "socket.io",
   maxPayload: 32 * 1024 * 1024,
   maxBuffer: 64 * 1024 * 1024,
@@ -87,6 +101,10 @@ const DEFAULTS: ResolvedEmitterOptions = {
   secret: undefined,
   encrypt: false,
   recovery: false,
+  wire: undefined,
+  channelPrefix: undefined,
+  tableName: undefined,
+  payloadThreshold: undefined,
 };
 
 /**
@@ -104,7 +122,7 @@ export function resolveEmitterOptions(given: EmitterOptions): ResolvedEmitterOpt
     );
   }
   const set = Object.entries(given).filter(([, value]) => value !== undefined);
-  const options: ResolvedEmitterOptions = { ...DEFAULTS, ...Object.fromEntries(set) };
+  const options: typeof DEFAULTS = { ...DEFAULTS, ...Object.fromEntries(set) };
   const { prefix, maxPayload, maxBuffer, secret, encrypt, recovery } = options;
   checkPrefix(prefix, "emitter");
   for (const name of ["connectTimeout", "statementTimeout", "closeTimeout"] as const) {
@@ -114,5 +132,9 @@ export function resolveEmitterOptions(given: EmitterOptions): ResolvedEmitterOpt
   checkNumber("maxBuffer", maxBuffer, 0, Number.MAX_SAFE_INTEGER, "bytes", "emitter");
   checkSealing(secret, encrypt, "emitter");
   checkBoolean("recovery", recovery, "emitter");
-  return Object.freeze(options);
+  const official = resolveOfficial(options, "emitter");
+  if (official !== undefined && recovery) {
+    refuse("recovery", 'false with wire: "official"', recovery, "emitter");
+  }
+  return Object.freeze({ ...options, official });
 }

@@ -8,6 +8,8 @@ import { withDeadline } from "../bus/deadline.ts";
 import { PgAdapterError, type PgAdapterErrorCode } from "../errors.ts";
 import { MAX_PAYLOAD_BYTES, maxBodyBytes, type Outgoing, packFrames } from "../wire/frame.ts";
 import { FRAME_NUMBERS, MAX_NUMBER_BYTES } from "../wire/logged.ts";
+import { OfficialDelivery } from "../official/delivery.ts";
+import type { OfficialNotification } from "../official/message.ts";
 import { MAX_NOTIFICATIONS } from "../wire/statement.ts";
 import { keptFrames } from "./kept.ts";
 import { refusal, unkept } from "./refusal.ts";
@@ -28,6 +30,8 @@ const OUTAGES: ReadonlySet<PgAdapterErrorCode> = new Set<PgAdapterErrorCode>([
 /** What is sent together: a message, or a batch of them. */
 interface Entry {
   readonly items: readonly Outgoing[];
+  /** What goes with them on the wire of `@socket.io/postgres-adapter`. */
+  readonly also: readonly OfficialNotification[];
   readonly bytes: number;
   resolve(): void;
   reject(error: PgAdapterError): void;
@@ -42,12 +46,17 @@ export interface OutboxOptions {
   readonly sealer: EdgeSealer | undefined;
   /** Whether what has a key is kept. */
   readonly recovery: boolean;
+  /** The table of `@socket.io/postgres-adapter`, where its wire is spoken, too. */
+  readonly table?: string | undefined;
 }
 
 /** The messages of an emitter on their way. */
 export class Outbox {
   /** Gives frames to the delivery. */
-  readonly #give: (items: readonly KeptNotification[]) => PromiseLike<unknown>;
+  readonly #give: (
+    items: readonly KeptNotification[],
+    entries: readonly Entry[],
+  ) => PromiseLike<unknown>;
   readonly #isTransaction: boolean;
   readonly #refusal: (cause: unknown) => PgAdapterError;
   readonly #uid: string;
@@ -70,14 +79,18 @@ export class Outbox {
   #sealed: Promise<unknown> = Promise.resolve();
 
   /** @throws PgAdapterError `INVALID_OPTION` where the delivery cannot keep what is to be kept. */
-  constructor(delivery: Delivery, { uid, maxBuffer, sealer, recovery }: OutboxOptions) {
+  constructor(delivery: Delivery, { uid, maxBuffer, sealer, recovery, table }: OutboxOptions) {
     if (recovery && delivery.keep === undefined) {
       throw new PgAdapterError(
         "INVALID_OPTION",
         'Cannot create emitter as "recovery" must be false for a target that has send() and no keep(): current value is true',
       );
     }
-    this.#give = (items) => recovery ? delivery.keep!(items) : delivery.send(items);
+    const official = table === undefined ? undefined : new OfficialDelivery(delivery, table);
+    this.#give = (items, entries) =>
+      recovery
+        ? delivery.keep!(items)
+        : official?.send(items, entries.flatMap(({ also }) => also)) ?? delivery.send(items);
     this.#isTransaction = delivery.isTransaction === true;
     this.#refusal = recovery ? unkept : refusal;
     this.#uid = uid;
@@ -93,13 +106,16 @@ export class Outbox {
    * @returns A promise that settles when PostgreSQL has accepted them. Its rejection ends no process, also when nobody
    * listens to it.
    */
-  send(items: readonly Outgoing[]): Promise<void> {
+  send(
+    items: readonly Outgoing[],
+    also: readonly OfficialNotification[] = [],
+  ): Promise<void> {
     let isTaken = false;
     const sent = new Promise<void>((resolve, reject) => {
       if (this.#isClosed) {
         return reject(new PgAdapterError("CLOSED", "Cannot emit as the emitter was closed"));
       }
-      const bytes = items.reduce((sum, item) => sum + item.bytes, 0);
+      const bytes = [...items, ...also].reduce((sum, item) => sum + item.bytes, 0);
       if (this.#bytes > 0 && this.#bytes + bytes > this.#maxBuffer) {
         return reject(
           new PgAdapterError(
@@ -110,7 +126,7 @@ export class Outbox {
       }
       isTaken = true;
       this.#bytes += bytes;
-      const entry: Entry = { items, bytes, resolve, reject };
+      const entry: Entry = { items, also, bytes, resolve, reject };
       if (this.#isTransaction) return this.#issue(entry);
       this.#queue.push(entry);
       if (this.#isRunning) return;
@@ -146,6 +162,7 @@ export class Outbox {
         const frames = this.#pack(entries);
         await this.#give(
           this.#sealer === undefined ? frames : await this.#sealer.sealAll(frames),
+          entries,
         );
       });
     }
@@ -157,11 +174,11 @@ export class Outbox {
     const sealer = this.#sealer;
     void this.#deliver([entry], async () => {
       const frames = this.#pack([entry]);
-      if (sealer === undefined) return await this.#give(frames);
+      if (sealer === undefined) return await this.#give(frames, [entry]);
       const before = this.#sealed;
       const sealed = sealer.sealAll(frames);
       const issued = Promise.all([sealed, before]).then(([items]) => ({
-        running: this.#give(items),
+        running: this.#give(items, [entry]),
       }));
       this.#sealed = issued.catch(() => {});
       await (await issued).running;
@@ -210,6 +227,7 @@ export class Outbox {
     for (let bytes = 0; this.#head < this.#queue.length && bytes < STATEMENT_BYTES; this.#head++) {
       const entry = this.#queue[this.#head]!;
       frames.add(entry.items);
+      frames.count += entry.also.length;
       if (taken.length > 0 && frames.count > MAX_NOTIFICATIONS) break;
       taken.push(entry);
       bytes += entry.bytes;

@@ -36,12 +36,12 @@ export class OwnConnection implements Delivery {
 
   /** Sends notifications; when no connection can be made each host is tried once. */
   send(items: readonly Notification[]): Promise<void> {
-    return this.#run(statementOf(items));
+    return this.run(statementOf(items));
   }
 
   /** The same with what is to be kept. */
   keep(items: readonly KeptNotification[]): Promise<void> {
-    return this.#run(keepStatementOf(items));
+    return this.run(keepStatementOf(items));
   }
 
   /** Ends the connection. */
@@ -50,7 +50,8 @@ export class OwnConnection implements Delivery {
     await this.#connection?.end();
   }
 
-  async #run(statement: Statement): Promise<void> {
+  /** Runs a statement; when no connection can be made each host is tried once. */
+  async run(statement: Statement): Promise<void> {
     const hosts = this.#options.host.length;
     for (let tried = 1;; tried++) {
       if (this.#connection?.over !== undefined) this.#connection = undefined;

@@ -23,15 +23,16 @@ export class InstanceDelivery implements Delivery {
 
   /** Sends notifications. */
   send(items: readonly Notification[]): PromiseLike<unknown> {
-    return this.#run(statementOf(items));
+    return this.run(statementOf(items));
   }
 
   /** Keeps and sends notifications. */
   keep(items: readonly KeptNotification[]): PromiseLike<unknown> {
-    return this.#run(keepStatementOf(items));
+    return this.run(keepStatementOf(items));
   }
 
-  #run({ text, parameters, isCommon }: Statement): PromiseLike<unknown> {
+  /** Runs a statement. */
+  run({ text, parameters, isCommon }: Statement): PromiseLike<unknown> {
     return this.#sql.unsafe(text, parameters, { prepare: isCommon });
   }
 }
@@ -69,15 +70,16 @@ export class TransactionDelivery implements Delivery {
 
   /** Sends notifications. The statement is issued before this returns. */
   send(items: readonly Notification[]): PromiseLike<unknown> {
-    return this.#issue(statementOf(items));
+    return this.run(statementOf(items));
   }
 
   /** Keeps and sends notifications. The statement is issued before this returns. */
   keep(items: readonly KeptNotification[]): PromiseLike<unknown> {
-    return this.#issue(keepStatementOf(items));
+    return this.run(keepStatementOf(items));
   }
 
-  #issue({ text, parameters, isCommon }: Statement): PromiseLike<unknown> {
+  /** Runs a statement. It is issued before this returns. */
+  run({ text, parameters, isCommon }: Statement): PromiseLike<unknown> {
     const last = `$${parameters.length + 1}::text`;
     const sent = this.#sql.unsafe(
       `${text} where position(${last} in current_setting('${SETTING}', true)) > 0`,

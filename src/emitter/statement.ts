@@ -33,7 +33,7 @@ export function statementOf(items: readonly Notification[]): Statement {
   };
 }
 
-/** https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO */
-function arrayLiteral(items: readonly string[]): string {
+/** Texts as an array of PostgreSQL: https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO */
+export function arrayLiteral(items: readonly string[]): string {
   return `{${items.map((item) => `"${item.replace(/["\\]/g, "\\$&")}"`).join(",")}}`;
 }

@@ -35,6 +35,7 @@ export function deliveryOf(
       return {
         send: (items) => transport.send(items),
         ...typeof transport.keep === "function" && { keep: (items) => transport.keep!(items) },
+        ...typeof transport.run === "function" && { run: (statement) => transport.run!(statement) },
       };
     }
     if ("unsafe" in given && typeof given.unsafe === "function") {

@@ -2,6 +2,7 @@
  * What an emitter hands its messages to.
  */
 import type { Notification } from "../wire/frame.ts";
+import type { Statement } from "./statement.ts";
 
 export type { Notification };
 
@@ -45,6 +46,15 @@ export interface Transport {
    * @returns What settles when all are committed, or rejects when none is.
    */
   keep?(items: readonly KeptNotification[]): PromiseLike<unknown>;
+  /**
+   * Runs a statement, which sends notifications and puts what is binary or large into the table of
+   * `@socket.io/postgres-adapter`. Called in place of `send()` where the emitter has `wire: "official"` and something of
+   * that kind is to be sent.
+   *
+   * @param statement Its text has `$1`, `$2`… for the parameters, which are all text.
+   * @returns What settles when it is committed, or rejects when it is not.
+   */
+  run?(statement: Statement): PromiseLike<unknown>;
 }
 
 /** What an outbox sends with. */
@@ -58,6 +68,8 @@ export interface Delivery {
   send(items: readonly Notification[]): PromiseLike<unknown>;
   /** Keeps and sends them, where it can. */
   keep?(items: readonly KeptNotification[]): PromiseLike<unknown>;
+  /** Runs a statement, where it can. */
+  run?(statement: Statement): PromiseLike<unknown>;
   /** Ends what was opened for it. */
   close?(): Promise<void>;
 }

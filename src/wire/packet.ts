@@ -95,7 +95,7 @@ export function bytesOf(value: ArrayBuffer | ArrayBufferView): Uint8Array {
 }
 
 /** Does what Socket.IO's own `hasBinary` does, `toJSON` included. */
-function hasBinary(value: unknown, converted = false): boolean {
+export function hasBinary(value: unknown, converted = false): boolean {
   if (value === null || typeof value !== "object") return false;
   if (isBinary(value)) return true;
   if (Array.isArray(value)) return value.some((item) => hasBinary(item));

@@ -38,7 +38,7 @@ export class TransitionalBus extends Bus {
     this.#wire = new OfficialWire(this.uid, listen, limits, options, official, {
       receive: (key, message) => this.receive(key, message),
       gone: (key, nsp) => this.requests.release(key, nsp),
-      eventOf: (message) => this.#routes.get(message.nsp ?? "/")!.eventOf(message),
+      eventOf: (message) => this.#routes.get(message.nsp ?? "/")?.eventOf(message),
       error: (error) => this.report(error),
     });
   }

@@ -51,7 +51,7 @@ export class Connection {
       prepare: (session) => this.#prepare(session),
       up: () => {
         events.up();
-        this.#work();
+        void this.#work();
       },
       down: (error, silent) => {
         this.#rejectAll(error);
@@ -154,7 +154,7 @@ export class Connection {
     }
     return new Promise((resolve, reject) => {
       (isUrgent ? this.#urgent : this.#waiting).push({ run, resolve, reject });
-      this.#work();
+      void this.#work();
     });
   }
 

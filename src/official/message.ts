@@ -4,9 +4,11 @@
  */
 import {
   argsOf,
+  flags as checkedFlags,
   MalformedMessage,
   type Message,
   MessageType,
+  parseObject,
   rooms as checkedRooms,
   timeoutOf,
   timeoutValue,
@@ -14,7 +16,6 @@ import {
 import { MAX_CHANNEL_BYTES } from "../wire/channel.ts";
 import { decodeEvent, encodeArgs, encodeEvent, hasBinary } from "../wire/packet.ts";
 import { isRoom, targetRooms } from "../wire/rooms.ts";
-import { flags as checkedFlags, parseObject } from "../wire/message.ts";
 import { isPlainText, utf8Length } from "../wire/utf8.ts";
 import { encodeMsgpack } from "./msgpack.ts";
 import type { OfficialOptions } from "./options.ts";
@@ -78,14 +79,14 @@ export function isOurs(payload: string): boolean {
  * Encodes a message.
  *
  * @param message With its namespace.
- * @param eventOf The event and its arguments in a broadcast that no default parser has encoded.
+ * @param eventOf The event and its arguments in a broadcast that another than Socket.IO's default parser has encoded.
  */
 export function encodeOfficial(
   channel: string,
   message: Message,
   { uid, id }: OfficialSender,
   { payloadThreshold }: Pick<OfficialOptions, "payloadThreshold">,
-  eventOf: (message: Message) => unknown[] = defaultEventOf,
+  eventOf: (message: Message) => unknown[] | undefined = () => undefined,
 ): OfficialNotification {
   const { type, nsp } = message;
   const data = dataOf(message, eventOf);
@@ -105,21 +106,17 @@ export function encodeOfficial(
   };
 }
 
-function defaultEventOf({ nsp = "/", parts = [] }: Message): unknown[] {
-  return decodeEvent(nsp, parts);
-}
-
 function dataOf(
   message: Message,
-  eventOf: (message: Message) => unknown[],
+  eventOf: (message: Message) => unknown[] | undefined,
 ): Record<string, unknown> | undefined {
-  const { type, nsp, requestId, value } = message;
+  const { type, nsp = "/", requestId, value, parts = [] } = message;
   switch (type) {
     case MessageType.BROADCAST: {
       const flags = requestId === undefined
         ? message.flags ?? {}
         : { ...message.flags, timeout: timeoutOf(message) };
-      const packet = { type: EVENT, data: eventOf(message), nsp };
+      const packet = { type: EVENT, data: eventOf(message) ?? decodeEvent(nsp, parts), nsp };
       return { packet, requestId, opts: { ...optsOf(message), flags } };
     }
     case MessageType.SOCKETS_JOIN:

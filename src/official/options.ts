@@ -56,6 +56,13 @@ export interface OfficialOptions {
 /** NOTIFY takes less than that; theirs is the same. */
 const MAX_THRESHOLD = 8_000;
 
+const DEFAULTS: OfficialOptions = {
+  channelPrefix: "socket.io",
+  tableName: "socket_io_attachments",
+  payloadThreshold: MAX_THRESHOLD,
+  cleanupInterval: 30_000,
+};
+
 /** A name of SQL, or two of them: it stands in statements as it is, as it does in theirs. */
 const TABLE_NAME =
   /^(?:[\p{L}_][\p{L}\p{N}_$]*|"(?:[^"\0]|"")+")(?:\.(?:[\p{L}_][\p{L}\p{N}_$]*|"(?:[^"\0]|"")+"))?$/u;
@@ -71,20 +78,16 @@ export function resolveOfficial(
   owner: OptionsOwner = "adapter",
 ): OfficialOptions | undefined {
   const { wire, channelPrefix, tableName, payloadThreshold, cleanupInterval } = given;
-  const others = { channelPrefix, tableName, payloadThreshold, cleanupInterval };
+  const others = Object.entries({ channelPrefix, tableName, payloadThreshold, cleanupInterval })
+    .filter(([, value]) => value !== undefined);
   if (wire === undefined) {
-    for (const [name, value] of Object.entries(others)) {
-      if (value !== undefined) refuse(name, 'left out without wire: "official"', value, owner);
+    for (const [name, value] of others) {
+      refuse(name, 'left out without wire: "official"', value, owner);
     }
     return undefined;
   }
   if (wire !== "official") refuse("wire", '"official" or left out', wire, owner);
-  const options: OfficialOptions = {
-    channelPrefix: channelPrefix ?? "socket.io",
-    tableName: tableName ?? "socket_io_attachments",
-    payloadThreshold: payloadThreshold ?? MAX_THRESHOLD,
-    cleanupInterval: cleanupInterval ?? 30_000,
-  };
+  const options: OfficialOptions = { ...DEFAULTS, ...Object.fromEntries(others) };
   const prefix: unknown = options.channelPrefix;
   // The shortest name of a namespace is "/".
   const maxPrefix = MAX_CHANNEL_BYTES - "#/".length;

@@ -53,36 +53,36 @@ export function notifyOfficial(
 ): OfficialStatement {
   const parameters: string[] = [];
   const next = (value: string) => `$${parameters.push(value)}::text`;
-  const inserts: string[] = [];
-  const calls: string[] = [];
+  // Parameters stand in the order of their numbers: some who build queries count them.
+  const inserts = items.flatMap(({ attachment }) =>
+    attachment === undefined ? [] : [`decode(${next(toBase64(attachment))}, 'base64')`]
+  ).map((bytes, i) => `a${i} as (insert into ${table} (payload) values (${bytes}) returning id)`);
   // Those that are not so few that each may have parameters of its own share two.
   const areMany = items.length > MAX_NOTIFICATIONS;
+  const calls: string[] = [];
   let run: Item[] = [];
+  let attached = 0;
   const finish = () => {
-    if (run.length > 0) {
-      const arrays = [run.map(({ channel }) => channel), run.map(({ payload }) => payload)]
-        .map((texts) => `${next(arrayLiteral(texts))}::text[]`);
-      calls.push(
-        `(select count(pg_notify(channel, payload)) from unnest(${arrays}) as frame(channel, payload))`,
-      );
-    }
+    if (run.length === 0) return;
+    const arrays = [run.map(({ channel }) => channel), run.map(({ payload }) => payload)]
+      .map((texts) => `${next(arrayLiteral(texts))}::text[]`);
+    calls.push(
+      `(select count(pg_notify(channel, payload)) from unnest(${arrays}) as frame(channel, payload))`,
+    );
     run = [];
   };
   for (const item of items) {
     const { channel, payload, attachment } = item;
-    if (attachment === undefined) {
-      if (areMany) run.push(item);
-      else calls.push(`pg_notify(${next(channel)}, ${next(payload)})`);
+    if (attachment === undefined && areMany) {
+      run.push(item);
       continue;
     }
     finish();
-    const name = `a${inserts.length}`;
-    const bytes = `decode(${next(toBase64(attachment))}, 'base64')`;
-    inserts.push(
-      `${name} as (insert into ${table} (payload) values (${bytes}) returning id)`,
-    );
+    const call = `${next(channel)}, ${next(payload)}`;
     calls.push(
-      `(select pg_notify(${next(channel)}, ${next(payload)} || id || '${AFTER_ID}') from ${name})`,
+      attachment === undefined
+        ? `pg_notify(${call})`
+        : `(select pg_notify(${call} || id || '${AFTER_ID}') from a${attached++})`,
     );
   }
   finish();

@@ -34,8 +34,8 @@ export interface OfficialEvents {
   receive(key: string | undefined, message: Message): void;
   /** A server of theirs is gone, and owes no answer any more. */
   gone(key: string, nsp: string): void;
-  /** The event and its arguments in a broadcast of this process. */
-  eventOf(message: Message): unknown[];
+  /** The event and its arguments in a broadcast of this process; nothing where its namespace is closed by now. */
+  eventOf(message: Message): unknown[] | undefined;
   error(error: PgAdapterError): void;
 }
 

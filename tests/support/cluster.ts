@@ -27,6 +27,10 @@ export interface ClusterOptions {
   prefix?: string;
   /** Options of the adapter; a function gives each server its own. */
   adapter?: PgAdapterOptions | ((server: number) => PgAdapterOptions);
+  /** Makes the adapter of a server, where it is not one of ours. */
+  make?: (server: number, uri: string, prefix: string) => Adapter;
+  /** Whether it waits until every server counts all of them. @default true */
+  wait?: boolean;
   /** Options of the Socket.IO servers. */
   server?: Partial<ServerOptions>;
   /** Options of the clients. */
@@ -182,7 +186,8 @@ export async function createCluster(
   const servers: Node[] = [];
   for (let i = 0; i < size; i++) {
     const given = typeof options.adapter === "function" ? options.adapter(i) : options.adapter;
-    const node = await createNode(pgAdapter(uri, { prefix, ...given }), options);
+    const adapter = options.make?.(i, uri, prefix) ?? pgAdapter(uri, { prefix, ...given });
+    const node = await createNode(adapter, options);
     node.io.of(namespace);
     servers.push(node);
   }
@@ -193,7 +198,7 @@ export async function createCluster(
   scope.after(() => cluster.close());
   await Promise.all(servers.map(({ adapter }) => adapter.ready()));
   await Promise.all(clients.map(connected));
-  await knowEachOther(cluster.servers, namespace);
+  if (options.wait !== false) await knowEachOther(cluster.servers, namespace);
   return cluster;
 }
 

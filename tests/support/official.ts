@@ -35,9 +35,14 @@ export async function endPool(pool: pg.Pool): Promise<void> {
 }
 
 /** An adapter of theirs, with what tests need of one of ours. */
-export function theirAdapter(uri: string, prefix: string): Adapter {
+export function theirAdapter(
+  uri: string,
+  prefix: string,
+  { heartbeatTimeout = QUICK.heartbeatTimeout }: PgAdapterOptions = {},
+): Adapter {
   const pool = createPool(uri);
   const listeners: ((error: Error) => void)[] = [];
+  let ended: Promise<void> | undefined;
   // Its servers need the table before anything binary or large is sent.
   const table = pool.query(
     `create table if not exists ${tableOf(prefix)} (
@@ -48,10 +53,13 @@ export function theirAdapter(uri: string, prefix: string): Adapter {
   const create = createAdapter(pool, {
     channelPrefix: prefix,
     tableName: tableOf(prefix),
-    errorHandler: (error) => listeners.forEach((listener) => listener(error)),
-    ...QUICK,
+    // Closed twice, it says goodbye twice.
+    errorHandler: (error) => {
+      if (ended === undefined) listeners.forEach((listener) => listener(error));
+    },
+    heartbeatInterval: QUICK.heartbeatInterval,
+    heartbeatTimeout,
   });
-  let ended: Promise<void> | undefined;
   // Socket.IO calls it with `new`, which a method or an arrow function refuses.
   const adapter = Object.assign(function (nsp: unknown) {
     return create(nsp);
@@ -72,7 +80,7 @@ export function adapterOf(
   prefix: string,
   options: PgAdapterOptions = {},
 ): Adapter {
-  if (kind === "theirs") return theirAdapter(uri, prefix);
+  if (kind === "theirs") return theirAdapter(uri, prefix, options);
   if (kind === "ours") return pgAdapter(uri, { prefix, ...QUICK, ...options });
   return pgAdapter(uri, {
     prefix,

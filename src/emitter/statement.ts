@@ -6,7 +6,9 @@ import { MAX_NOTIFICATIONS, notifyParameters, notifyText } from "../wire/stateme
 
 /** A statement with its parameters. */
 export interface Statement {
+  /** Its text, with `$1`, `$2`… for the parameters. */
   readonly text: string;
+  /** The parameters. */
   readonly parameters: string[];
   /** Whether its text comes again, so that preparing it is worth it. */
   readonly isCommon: boolean;

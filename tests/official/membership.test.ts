@@ -177,6 +177,6 @@ test("with another parser, too", async (t) => {
       assert.equal(Buffer.from(bytes).toString(), "bytes");
       assert.deepEqual(others, { "ü": [null] });
     }
-    assert.deepEqual(await io.timeout(10_000).emitWithAck("ask", 1), [1, 1, 1]);
+    assert.deepEqual(await io.timeout(5_000).emitWithAck("ask", 1), [1, 1, 1]);
   }
 });

@@ -61,14 +61,14 @@ for (const kinds of MIXES) {
     const bytes = Buffer.alloc(20_000, 7);
     for (const server of [0, 1, 2]) {
       const io = cluster.io(server);
-      const all = await io.timeout(10_000).emitWithAck("ask", "who?");
+      const all = await io.timeout(5_000).emitWithAck("ask", "who?");
       assert.deepEqual(all.sort(), [["who?", 0], ["who?", 1], ["who?", 2]]);
-      const some = await io.to("news").timeout(10_000).emitWithAck("ask", large);
+      const some = await io.to("news").timeout(5_000).emitWithAck("ask", large);
       assert.deepEqual(some.sort(), [[large, 1], [large, 2]]);
-      const copies = await io.timeout(10_000).emitWithAck("binary", bytes);
+      const copies = await io.timeout(5_000).emitWithAck("binary", bytes);
       assert.equal(copies.length, 3);
       for (const copy of copies) assert.ok(bytes.equals(Buffer.from(copy.bytes)));
-      assert.deepEqual(await io.to("nobody").timeout(10_000).emitWithAck("ask", ""), []);
+      assert.deepEqual(await io.to("nobody").timeout(5_000).emitWithAck("ask", ""), []);
       const error = await failure(io.timeout(1_000).emitWithAck("mute"));
       assert.equal(error.message, "operation has timed out");
       assert.deepEqual(error.responses?.sort(), [0, 2]);

@@ -179,13 +179,15 @@ test("what is not remembered any more and has come all the same is no gap", () =
   // 2 and 3 were said while the room was not listened to.
   processes.ask(processes.open(), ["room"]);
   for (let n = 4; n < 10; n++) comes(n, {}, "room");
-  ends(10, asked[0]!, lost(2, 7));
+  // However long a busy machine takes until here: the answer goes far enough back.
+  const back = 60_000;
+  ends(10, { ...asked[0]!, back }, lost(2, 7));
   assert.deepEqual(gaps, [4]);
   assert.deepEqual(delivered, [1, 4, 5, 6, 7, 8, 9]);
   // More than are named, and more than are known one by one.
   processes.ask(processes.open(), ["another"]);
   for (let n = 11; n < 5_000; n++) comes(n, {}, "another");
-  ends(5_000, asked[1]!, lost(11, 4_900));
+  ends(5_000, { ...asked[1]!, back }, lost(11, 4_900));
   assert.deepEqual(gaps, [4]);
   outage(processes);
   for (let n = 5_003; n < 6_000; n++) comes(n, {}, "another");

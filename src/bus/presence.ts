@@ -37,6 +37,14 @@ export class Presence {
     return Number(row?.processes ?? 1);
   }
 
+  /** The sessions of the server that listen for a process, by the key of that. */
+  async sessions(session: Session): Promise<Map<number, number>> {
+    const rows = await session.query(
+      `select objid as key, pid from ${this.#locks} order by pid`,
+    );
+    return new Map(rows.map(({ key, pid }) => [Number(key), Number(pid)]));
+  }
+
   /** Which of these processes do not listen at the moment: they are gone, or connect again. */
   async absent(session: Session, uids: readonly string[]): Promise<string[]> {
     const rows = await session.query(
@@ -47,7 +55,7 @@ export class Presence {
   }
 }
 
-/** The first 32 bits of hexadecimal digits. */
-function keyOf(hexadecimal: string): number {
+/** The first 32 bits of hexadecimal digits: of a uid, the key by which `pg_locks` shows a process. */
+export function keyOf(hexadecimal: string): number {
   return parseInt(hexadecimal.slice(0, 8), 16);
 }

@@ -3,11 +3,15 @@
  */
 import { readFileSync } from "node:fs";
 import { messageOf } from "../errors.ts";
+import { MAX_MS } from "../options.ts";
 import { MAX_PREFIX_BYTES } from "../wire/channel.ts";
 import { MIN_SECRET_LENGTH } from "../wire/seal.ts";
 import { isPlainText, utf8Length } from "../wire/utf8.ts";
 import { type Given, type OptionKinds, UsageError } from "./arguments.ts";
 import type { CliIo } from "./io.ts";
+
+/** How a command ends. */
+export const EXIT = { done: 0, failed: 1, misused: 2 } as const;
 
 /** One command. */
 export interface Command {
@@ -21,9 +25,10 @@ export interface Command {
   /**
    * Does it.
    *
+   * @returns The exit code, where it has said itself what is wrong; otherwise it is done.
    * @throws UsageError when it was called wrongly; anything else when it failed.
    */
-  run(given: Given, io: CliIo): Promise<void>;
+  run(given: Given, io: CliIo): Promise<number | void>;
 }
 
 /** Options of every command. */
@@ -41,10 +46,15 @@ export const VERBOSE_OPTION = {
   verbose: { type: "boolean", short: "v" },
 } as const satisfies OptionKinds;
 
+/** The option of commands that seal, or open what is sealed. */
+export const SECRET_OPTION = {
+  "secret-file": { type: "string" },
+} as const satisfies OptionKinds;
+
 /** Options of commands that speak the protocol. */
 export const PROTOCOL_OPTIONS = {
   prefix: { type: "string" },
-  "secret-file": { type: "string" },
+  ...SECRET_OPTION,
 } as const satisfies OptionKinds;
 
 /** What the help of commands that connect says of that. */
@@ -56,11 +66,15 @@ export const CONNECTION_HELP =
 /** The same of that option. */
 export const VERBOSE_HELP = `  -v, --verbose       say what was done`;
 
+/** What the help of commands that seal says of that. */
+export const SECRET_HELP =
+  `  --secret-file FILE  holds the "secret" of the servers. Without it SOCKETIO_PG_SECRET;
+                      never on the command line, which every user can read`;
+
 /** What the help of commands that speak the protocol says of that. */
 export const PROTOCOL_HELP =
   `  --prefix PREFIX     the "prefix" of the servers, "socket.io" by default
-  --secret-file FILE  holds the "secret" of the servers. Without it SOCKETIO_PG_SECRET;
-                      never on the command line, which every user can read`;
+${SECRET_HELP}`;
 
 /**
  * The prefix of the servers.
@@ -90,6 +104,16 @@ export function secretOf(given: Given, io: CliIo): string | undefined {
   throw new UsageError(
     `Cannot take the secret in ${where} as it has ${secret.length} characters: it needs at least ${MIN_SECRET_LENGTH}`,
   );
+}
+
+/**
+ * The value of an option in seconds, as milliseconds that a timer takes.
+ *
+ * @param otherwise Seconds, where it is not given.
+ * @throws UsageError when it is no number above zero.
+ */
+export function millisecondsOf(given: Given, name: string, otherwise: number): number {
+  return Math.min((given.number(name, false) ?? otherwise) * 1_000, MAX_MS);
 }
 
 function read(file: string): string {

@@ -105,8 +105,8 @@ function withBinary(value: unknown, replace: (bytes: Uint8Array) => unknown): un
   );
 }
 
-/** As in a string of JSON. */
-function safe(text: string): string {
+/** What a terminal would obey, as in a string of JSON. */
+export function safe(text: string): string {
   return text.replace(
     OBEYED,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,

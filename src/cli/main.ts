@@ -3,19 +3,27 @@
  */
 import { messageOf } from "../errors.ts";
 import { echo, readArguments, UsageError } from "./arguments.ts";
-import { type Command, COMMON_OPTIONS } from "./command.ts";
+import { bench } from "./bench.ts";
+import { type Command, COMMON_OPTIONS, EXIT } from "./command.ts";
+import { doctor } from "./doctor.ts";
 import { emit } from "./emit.ts";
 import { installSqlCommand } from "./install_sql.ts";
 import type { CliIo } from "./io.ts";
 import { monitor } from "./monitor.ts";
+import { nodes } from "./nodes.ts";
 import { trigger } from "./trigger.ts";
 import { VERSION } from "./version.ts";
 
 /** The commands. */
-export const COMMANDS: readonly Command[] = [emit, monitor, installSqlCommand, trigger];
-
-/** How a command ends. */
-export const EXIT = { done: 0, failed: 1, misused: 2 } as const;
+export const COMMANDS: readonly Command[] = [
+  emit,
+  monitor,
+  doctor,
+  nodes,
+  bench,
+  installSqlCommand,
+  trigger,
+];
 
 /** What `--help` prints. */
 export const HELP: string = `Socket.IO over PostgreSQL, from a shell.
@@ -27,6 +35,7 @@ ${COMMANDS.map(({ name, summary }) => `  ${name.padEnd(13)}${summary}`).join("\n
 Examples:
   socketio-pg emit order:paid '{"id":7}' --to customer:7
   socketio-pg monitor --nsp /chat
+  socketio-pg doctor
   socketio-pg emit --help
 
 The database is that of --uri, else of DATABASE_URL, else of PGHOST, PGUSER, PGPASSWORD …
@@ -53,8 +62,8 @@ export async function run(args: readonly string[], io: CliIo): Promise<number> {
   try {
     if (command === undefined) throw unknown(name);
     const given = readArguments(command.name, rest, { ...command.options, ...COMMON_OPTIONS });
-    if (given.has("help")) io.out.write(command.help);
-    else await command.run(given, io);
+    if (!given.has("help")) return await command.run(given, io) ?? EXIT.done;
+    io.out.write(command.help);
     return EXIT.done;
   } catch (fault) {
     const isMisuse = fault instanceof UsageError;

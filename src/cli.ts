@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /**
- * The command line: emits, installs the SQL functions, prints triggers, and shows what travels.
+ * The command line: emits, shows what travels and who is there, looks whether a database is fit for servers and how fast
+ * it is, installs the SQL functions, prints triggers.
  *
  * ```sh
  * deno run -A jsr:@x/socketio-pg/cli --help

@@ -34,13 +34,14 @@ test("every example runs", async (scope) => {
   for (const [name = "", ...args] of examples) {
     const command = COMMANDS.find((each) => each.name === name);
     assert.ok(command, name);
-    // Those that need somebody who emits are only read.
-    if (name === "monitor" || args.includes("--help")) {
+    // Those that need somebody who emits, or time, are only read.
+    if (name === "monitor" || name === "bench" || args.includes("--help")) {
       readArguments(name, args, { ...command.options, ...COMMON_OPTIONS });
       continue;
     }
     const isToConnect = name !== "trigger";
-    const own = args.includes("--uri") ? args.slice(0, args.indexOf("--uri")) : args;
+    const without = args.filter((each) => !each.startsWith("postgresql://") || name === "emit");
+    const own = without.includes("--uri") ? without.slice(0, without.indexOf("--uri")) : without;
     const at = own.includes("--") ? own.indexOf("--") : own.length;
     const all = isToConnect ? [...own.slice(0, at), "--uri", uri, ...own.slice(at)] : own;
     const { code, err } = await runHere([name, ...all], { input: "x\n" });
@@ -52,7 +53,11 @@ test("the page shows what a trigger looks like, and how lines look", async () =>
   const [first] = commandsIn(PAGE).filter(([name]) => name === "trigger");
   const { out } = await runHere(first ?? []);
   assert.ok(PAGE.includes(`\`\`\`sql\n${out}\`\`\``), out);
-  const lines = readFileSync(new URL("./view.test.ts", import.meta.url), "utf8");
-  const [, shown = ""] = /```text\n(.*?)```/s.exec(PAGE) ?? [];
-  assert.ok(shown.length > 100 && lines.includes(`\`${shown}\``), "tests/cli/view.test.ts");
+  const shown = [...PAGE.matchAll(/```text\n(.*?)```/gs)].map(([, text = ""]) => text);
+  const tests = ["view", "findings", "census"];
+  assert.equal(shown.length, tests.length);
+  tests.forEach((name, i) => {
+    const lines = readFileSync(new URL(`./${name}.test.ts`, import.meta.url), "utf8");
+    assert.ok(lines.includes(`\`${shown[i]}\``), `tests/cli/${name}.test.ts`);
+  });
 });

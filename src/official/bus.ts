@@ -50,8 +50,11 @@ export class TransitionalBus extends Bus {
   }
 
   /** Settles when both wires work. */
-  override async ready(): Promise<void> {
-    await Promise.all([super.ready(), this.#wire.ready()]);
+  override ready(): Promise<void> {
+    const ready = Promise.all([super.ready(), this.#wire.ready()]).then(() => {});
+    // Who does not await it hears of the failure through `error`; it must not end the process.
+    ready.catch(() => {});
+    return ready;
   }
 
   /** Takes a namespace in, on both wires. */

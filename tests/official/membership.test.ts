@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import parser from "socket.io-msgpack-parser";
-import type { PgAdapterError } from "../../mod.ts";
+import { pgAdapter, type PgAdapterError } from "../../mod.ts";
 import { createNode, knowEachOther } from "../support/cluster.ts";
 import { adapterOf, createMixed } from "../support/official.ts";
 import { connectSql } from "../support/sql.ts";
@@ -77,6 +77,18 @@ test("ready() settles without any server, too", async (t) => {
   const adapter = adapterOf("both", cluster.uri, cluster.prefix);
   t.after(() => adapter.close());
   await adapter.ready();
+});
+
+test("a database that is away is told, ends nothing, and closing does not wait for it", async () => {
+  const adapter = pgAdapter("postgresql://u@127.0.0.1:1/db", { wire: "official" });
+  const codes = new Set<string>();
+  adapter.on("error", ({ code }) => void codes.add(code));
+  const node = await createNode(adapter);
+  // Nobody awaits it.
+  void adapter.ready();
+  await assert.rejects(adapter.ready(), (error: PgAdapterError) => error.code === "CONNECT_FAILED");
+  await node.close();
+  assert.deepEqual([...codes], ["CONNECT_FAILED"]);
 });
 
 test("a lost connection of the other wire is made again, and what waited is sent", async (t) => {

@@ -12,15 +12,23 @@ import { type Message, MessageType } from "../wire/message.ts";
 import { Connection } from "./connection.ts";
 import { encodeOfficial, officialChannel, type OfficialMessage } from "./message.ts";
 import type { OfficialOptions } from "./options.ts";
-import { isPresence, Receiver, type ReceiverStats } from "./receiver.ts";
-import { Sender, type SenderStats } from "./sender.ts";
+import { isPresence, Receiver } from "./receiver.ts";
+import { Sender } from "./sender.ts";
 import { keyOfServer, Servers } from "./servers.ts";
 import { CLEANED, cleanStatement } from "./statement.ts";
 
 /** Counts of the other wire. */
-export interface OfficialStats extends SenderStats, ReceiverStats {
+export interface OfficialStats {
   /** How many servers of theirs are known: the most that any namespace has. */
   servers: number;
+  /** Messages that PostgreSQL has taken. */
+  sent: number;
+  /** Messages that it has not, or of which nobody knows. */
+  dropped: number;
+  /** Messages that came from servers of theirs and from emitters, signs of life among them. */
+  received: number;
+  /** What could not be read. */
+  malformed: number;
 }
 
 /** What the other wire tells. */

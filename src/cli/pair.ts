@@ -114,6 +114,7 @@ export class Pair {
         if (from.sent - from.received <= this.#window / 2) this.#fill(from);
       },
       waiting: () => [],
+      eventOf: () => [],
     });
     await bus.ready();
   }

@@ -3,7 +3,7 @@
  *
  *     export ADMIN_PASSWORD_HASH="$(npx -y -p bcryptjs bcrypt 'the password')"
  *     PORT=3000 node server.ts
- *     PORT=3001 deno run --allow-net --allow-env --allow-read --allow-sys=hostname server.ts
+ *     PORT=3001 deno run --allow-net --allow-env --allow-read --allow-sys server.ts
  *     PORT=3002 bun server.ts
  *
  * Then open http://localhost:3000, with the server URL http://localhost:3000 and the user "admin".

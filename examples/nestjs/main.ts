@@ -1,11 +1,15 @@
 /**
- * NestJS with a gateway: what a client says, or what is posted to any of the servers, reaches the clients of all. Node
- * does not run decorators, as Bun does: there it is built first, by `nest build` or esbuild.
+ * NestJS with a gateway: what a client says, and what is posted to any of the servers, reaches the clients of all. Bun
+ * and Deno run it as it is; for Node, which has no decorators, it is built first, by `nest build` or esbuild.
  *
  *     PORT=3000 bun main.ts
+ *     PORT=3001 deno run --allow-net --allow-env --allow-read --allow-sys main.ts
+ *     npx esbuild main.ts --bundle --packages=external --platform=node --format=esm --outfile=main.mjs
+ *     PORT=3002 node main.mjs
  *     curl http://localhost:3000/news -H "content-type: application/json" -d '{"text":"It works"}'
  */
 import "reflect-metadata";
+import process from "node:process";
 import { Body, Controller, HttpCode, Inject, Module, Post } from "@nestjs/common";
 import { NestFactory } from "@nestjs/core";
 import {
@@ -51,7 +55,7 @@ const { PORT = "3000" } = process.env;
 
 const app = await NestFactory.create(AppModule);
 app.useWebSocketAdapter(new PgIoAdapter(app));
-// Nest closes the gateways on SIGTERM then, and they the adapter.
-app.enableShutdownHooks();
+// On SIGTERM Nest closes the gateways, and they the adapter, before the process ends.
+app.enableShutdownHooks(["SIGTERM"], { useProcessExit: true });
 await app.listen(PORT);
 console.log("Listening on", app.getHttpServer().address());

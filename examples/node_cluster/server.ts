@@ -9,7 +9,7 @@ import cluster from "node:cluster";
 import { createServer } from "node:http";
 import { availableParallelism } from "node:os";
 import process from "node:process";
-import { setupPrimary, setupWorker } from "@socket.io/sticky";
+import { setupMaster, setupWorker } from "@socket.io/sticky";
 import { Server } from "socket.io";
 import { pgAdapter } from "../../mod.ts"; // "@x/socketio-pg"
 
@@ -21,7 +21,7 @@ else serve();
 
 function startWorkers(): void {
   const http = createServer();
-  setupPrimary(http, { loadBalancingMethod: "least-connection" });
+  setupMaster(http, { loadBalancingMethod: "least-connection" });
   // @socket.io/sticky sends workers bytes, which JSON would make something else of.
   cluster.setupPrimary({ serialization: "advanced" });
   for (let i = 0; i < Number(WORKERS); i++) cluster.fork();

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { connect } from "node:net";
+import { basename, dirname } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import type { ManagerOptions, Socket as Client } from "socket.io-client";
@@ -44,7 +45,9 @@ export class Instance {
     const foreign = /^(PG[A-Z]+|DATABASE_URL|NODE_.*)$/;
     const own = Object.entries(process.env).filter(([name]) => !foreign.test(name));
     const path = fileURLToPath(new URL(file, new URL("../../examples/", import.meta.url)));
-    const child = spawn(program, [...args, path], {
+    const child = spawn(program, [...args, basename(path)], {
+      // Where Bun looks for options of the compiler.
+      cwd: dirname(path),
       env: {
         ...Object.fromEntries(own),
         NODE_NO_WARNINGS: "1",
@@ -169,7 +172,7 @@ async function heard(uri: string, inboxes: readonly Inbox[]): Promise<void> {
 /** With the permissions that the examples name for Deno. */
 function commandOf(): [string, ...string[]] {
   if (runtime !== "deno") return [process.execPath];
-  const permissions = ["--allow-net", "--allow-env", "--allow-read", "--allow-sys=hostname"];
+  const permissions = ["--allow-net", "--allow-env", "--allow-read", "--allow-sys"];
   return [process.execPath, "run", "--no-prompt", "--no-check", ...permissions];
 }
 

@@ -67,7 +67,7 @@ test("secrets of all forms are taken, with and without encryption", async () => 
 });
 
 test("an unknown option is refused by name, and the known ones are listed", () => {
-  for (const name of ["channelPrefix", "Prefix", "heartbeatinterval"]) {
+  for (const name of ["channelprefix", "Prefix", "heartbeatinterval"]) {
     const options = { [name]: 1 } as PgAdapterOptions;
     for (const make of [() => pgAdapter(URI, options), () => pgAdapter({ uri: URI, ...options })]) {
       assert.throws(make, (error: unknown) => {

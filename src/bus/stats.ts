@@ -7,14 +7,7 @@ import type { BusPhase } from "./readiness.ts";
 import type { OfficialStats } from "../official/wire.ts";
 import type { RecoveryStats } from "../recovery/recovery.ts";
 
-export type {
-  BusPhase,
-  InboxStats,
-  LatencyStats,
-  OfficialStats,
-  PublisherStats,
-  RecoveryStats,
-};
+export type { BusPhase, InboxStats, LatencyStats, OfficialStats, PublisherStats, RecoveryStats };
 
 /** One of the two connections of a process. */
 export interface ConnectionStats {

@@ -243,11 +243,20 @@ export interface Output {
   readonly stderr: string;
 }
 
-/** Runs a command to its end; throws with everything it printed when it fails. */
-export async function run(command: string, args: readonly string[], cwd: string): Promise<Output> {
+/**
+ * Runs a command to its end; throws with everything it printed when it fails.
+ *
+ * @param variables What is set for it, or, where it is `undefined`, is not.
+ */
+export async function run(
+  command: string,
+  args: readonly string[],
+  cwd: string,
+  variables: Readonly<Record<string, string | undefined>> = {},
+): Promise<Output> {
   const child = spawn(command, args, {
     cwd,
-    env: environment(),
+    env: { ...environment(), ...variables },
     stdio: ["ignore", "pipe", "pipe"],
     // npm is a script there.
     shell: process.platform === "win32",

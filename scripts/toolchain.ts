@@ -48,18 +48,57 @@ export const ROOT: string = dirname(dirname(fileURLToPath(import.meta.url)));
  */
 export async function runtimes(onProgress: Progress = () => {}): Promise<Runtimes> {
   await installDependencies(onProgress);
-  return { deno: Deno.execPath(), bun: findBun(), node: await findNode("22", onProgress) };
+  return {
+    deno: Deno.execPath(),
+    bun: findBun(),
+    node: await findNode("22", runsTypeScript, onProgress),
+  };
 }
 
+/** A program that this machine cannot have, through no fault of the project. */
+export class UnavailableError extends Error {
+  override readonly name: string = "UnavailableError";
+}
+
+/** The versions of Node that the npm package is for, the oldest first. */
+export const NODE_VERSIONS = ["20", "22", "24", "26"] as const;
+
+/** One of {@linkcode NODE_VERSIONS}. */
+export type NodeVersion = (typeof NODE_VERSIONS)[number];
+
 /**
- * Node 20, the oldest that the npm package supports.
+ * Node of a version, as users of the npm package have it.
  *
+ * @param version Which one.
  * @param onProgress Called before it is fetched.
  * @returns Where it is.
- * @throws {Error} If it is neither on this machine nor can be fetched.
+ * @throws {UnavailableError} If it is not on this machine, and there is none for it.
+ * @throws {Error} If it cannot be fetched.
  */
-export function node20(onProgress: Progress = () => {}): Promise<string> {
-  return findNode("20", onProgress);
+export function nodeOf(version: NodeVersion, onProgress: Progress = () => {}): Promise<string> {
+  return findNode(version, (found) => found.startsWith(`v${version}.`), onProgress);
+}
+
+/** The versions of TypeScript that users of the npm package have. */
+export const TYPESCRIPT_VERSIONS = ["5", "6", "7"] as const;
+
+/**
+ * The compiler of a version of TypeScript.
+ *
+ * @param version Which one.
+ * @param onProgress Called before it is fetched.
+ * @returns Where its `tsc` is, which Node runs.
+ * @throws {Error} If it cannot be fetched.
+ */
+export async function compilerOf(
+  version: (typeof TYPESCRIPT_VERSIONS)[number],
+  onProgress: Progress = () => {},
+): Promise<string> {
+  // The one that builds the package.
+  const folder = version === "5"
+    ? join(ROOT, "node_modules", "typescript")
+    : await fetched(`typescript-${version}`, onProgress);
+  return join(folder ?? "", "bin", "tsc");
 }
 
 /**
@@ -75,35 +114,48 @@ export async function installDependencies(onProgress: Progress = () => {}): Prom
   await denoInstall(ROOT);
 }
 
-/** Whether a Node of this version is the one asked for; 22 means any that runs TypeScript without a flag. */
-function isWanted(version: string, wanted: NodeVersion): boolean {
+/** Whether a Node of this version runs TypeScript without a flag. */
+function runsTypeScript(version: string): boolean {
   const [, major = 0, minor = 0] = (/^v(\d+)\.(\d+)/.exec(version) ?? []).map(Number);
-  if (wanted === "20") return major === 20;
   return major >= 24 || (major === 23 && minor >= 6) || (major === 22 && minor >= 18);
 }
 
-type NodeVersion = "20" | "22";
-
-async function findNode(wanted: NodeVersion, onProgress: Progress): Promise<string> {
+async function findNode(
+  wanted: NodeVersion,
+  isWanted: (version: string) => boolean,
+  onProgress: Progress,
+): Promise<string> {
   for (const folder of (process.env["PATH"] ?? "").split(delimiter)) {
     const path = join(folder, "node");
-    if (folder !== "" && isProgram(path) && isWanted(versionOf(path), wanted)) {
-      return realpathSync(path);
-    }
+    if (folder !== "" && isProgram(path) && isWanted(versionOf(path))) return realpathSync(path);
   }
-  const alias = `node-${wanted}-${process.platform}-${process.arch}`;
-  const specifier = readJson(join(ROOT, "tests/toolchain/package.json"))
-    .optionalDependencies?.[alias];
-  if (specifier === undefined) {
-    throw new Error(
+  const folder = await fetched(`node-${wanted}-${process.platform}-${process.arch}`, onProgress);
+  if (folder === undefined) {
+    throw new UnavailableError(
       `Cannot bring Node ${wanted} as there is no package of it for ${process.platform}-` +
         `${process.arch}: install it so that "node" on the PATH is that version`,
     );
   }
+  const path = join(folder, "bin", "node");
+  makeExecutable(path);
+  if (!isWanted(versionOf(path))) {
+    throw new UnavailableError(
+      `Cannot use Node ${wanted} as ${path} does not run here: install it so that "node" on the ` +
+        `PATH is that version`,
+    );
+  }
+  return realpathSync(path);
+}
+
+/** The folder of a package that tests/toolchain/package.json names, brought unless it is there. */
+async function fetched(alias: string, onProgress: Progress): Promise<string | undefined> {
+  const specifier = readJson(join(ROOT, "tests/toolchain/package.json"))
+    .optionalDependencies?.[alias];
+  if (specifier === undefined) return undefined;
   const folder = join(ROOT, ".cache", "toolchain", specifier.replace(/^npm:/, ""));
-  const path = join(folder, "node_modules", alias, "bin", "node");
+  const path = join(folder, "node_modules", alias);
   if (!existsSync(path)) {
-    onProgress(`Fetching Node ${specifier.split("@").at(-1)}`);
+    onProgress(`Fetching ${specifier.replace(/^npm:/, "").replaceAll("@", " ").trim()}`);
     mkdirSync(folder, { recursive: true });
     // Deno installs no optional dependencies of a root package, and npm would look at all platforms'.
     writeFileSync(
@@ -112,14 +164,7 @@ async function findNode(wanted: NodeVersion, onProgress: Progress): Promise<stri
     );
     await denoInstall(folder);
   }
-  makeExecutable(path);
-  if (!isWanted(versionOf(path), wanted)) {
-    throw new Error(
-      `Cannot use Node ${wanted} as ${path}, from the package ${specifier}, does not run here: ` +
-        `install it so that "node" on the PATH is that version`,
-    );
-  }
-  return realpathSync(path);
+  return path;
 }
 
 /**

@@ -7,8 +7,9 @@
 import { readdirSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import process from "node:process";
-import { node20, type Progress, ROOT, type Runtimes, versionOf } from "../toolchain.ts";
+import { nodeOf, type Progress, ROOT, type Runtimes, versionOf } from "../toolchain.ts";
 import { plainPath, type Suite } from "./arguments.ts";
+import { consumerTools } from "./consumer_tools.ts";
 import type { Runner } from "./run_file.ts";
 
 /** Files to run, all in one way. */
@@ -82,7 +83,9 @@ async function packagePlans(
   if (!process.env["PATH"]?.split(delimiter).some((folder) => versionOf(join(folder, "npm")))) {
     throw new SkippedSuite("packing the npm package needs npm, which is not on the PATH");
   }
-  const path = await node20(onProgress);
+  // The oldest that the npm package supports.
+  const path = await nodeOf("20", onProgress);
+  const tools = await consumerTools(found, onProgress);
   onProgress("\nBuilding and packing the npm package");
   const { packageSuite } = await import("../package_suite.ts");
   const { dir, files } = await packageSuite();
@@ -100,7 +103,7 @@ async function packagePlans(
       title: `npm package and its users, on Node ${version}`,
       files: testFiles((folder) => folder === "package"),
       // They call `node` and `npm` as users do.
-      env: { PATH: [dirname(path), process.env["PATH"]].join(delimiter) },
+      env: { PATH: [dirname(path), process.env["PATH"]].join(delimiter), ...tools },
     },
   ];
 }

@@ -2,9 +2,8 @@
 // a folder that has nothing of this project but the tarball. Runs once, on Node 22 and later or on Deno.
 import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { test } from "node:test";
-import ts from "typescript";
 import * as source from "../../mod.ts";
 import * as emitterSource from "../../src/emitter.ts";
 import { sqlText } from "../../src/sql.ts";
@@ -12,7 +11,8 @@ import { blocksOf, markdownFiles } from "../../scripts/docs/markdown.ts";
 import { isCommonJs } from "../../scripts/docs/type_check.ts";
 import { denoManifest, entryPoints, root, tsupConditions } from "../../scripts/manifest.ts";
 import { installPackage, packPackage, run, temporaryFolder } from "../../scripts/package_suite.ts";
-import { exportedNames, type ModuleOptions, typeErrors } from "./type_check.ts";
+import { givenTools, type Tool } from "../../scripts/test/consumer_tools.ts";
+import { exportedNames, type ModuleOptions, OWN_COMPILER, typeErrors } from "./type_check.ts";
 
 const { name, version } = denoManifest();
 const dir = await temporaryFolder();
@@ -190,34 +190,36 @@ type PgAdapterFactory = pgAdapter.PgAdapterFactory;
 type PgAdapterOptions = pgAdapter.PgAdapterOptions;
 ${PROGRAM}`;
 
-/** Writes files of a user and checks them. */
-async function typeCheck(
-  files: Readonly<Record<string, string>>,
-  modules: ModuleOptions,
-): Promise<void> {
-  const paths = Object.keys(files).map((file) => join(dir, file));
-  for (const path of paths) await writeFile(path, files[basename(path)] ?? "");
-  assert.equal(typeErrors(paths, modules), "");
+/** The files of a user by what `tsconfig.json` says about modules. */
+const PROJECTS: Record<string, { files: Record<string, string>; modules: ModuleOptions }> = {
+  "nodenext": {
+    files: { "module.mts": IMPORT, "common.cts": IMPORT, "require.cts": IMPORT_REQUIRE },
+    modules: { module: "nodenext" },
+  },
+  "a bundler": {
+    files: { "bundler.ts": IMPORT },
+    modules: { module: "esnext", moduleResolution: "bundler" },
+  },
+  "node16, without esModuleInterop": {
+    files: { "bare.cts": IMPORT_REQUIRE },
+    modules: { module: "node16", esModuleInterop: false },
+  },
+};
+
+const compilers: Tool[] = givenTools().filter(({ kind }) => kind === "typescript");
+if (compilers.length === 0) {
+  compilers.push({ kind: "typescript", title: "TypeScript 5", path: OWN_COMPILER });
 }
-
-test("TypeScript, module nodenext", async () => {
-  const files = { "module.mts": IMPORT, "common.cts": IMPORT, "require.cts": IMPORT_REQUIRE };
-  await typeCheck(files, { module: ts.ModuleKind.NodeNext });
-});
-
-test("TypeScript, module node16, without esModuleInterop", async () => {
-  await typeCheck({ "bare.cts": IMPORT_REQUIRE }, {
-    module: ts.ModuleKind.Node16,
-    esModuleInterop: false,
-  });
-});
-
-test("TypeScript, for a bundler", async () => {
-  await typeCheck({ "bundler.ts": IMPORT }, {
-    module: ts.ModuleKind.ESNext,
-    moduleResolution: ts.ModuleResolutionKind.Bundler,
-  });
-});
+for (const { title, path } of compilers) {
+  for (const [name, { files, modules }] of Object.entries(PROJECTS)) {
+    // Past version 5 there is no way to do without it.
+    if (modules.esModuleInterop === false && title !== "TypeScript 5") continue;
+    test(`${title}, for ${name}`, async () => {
+      for (const [file, code] of Object.entries(files)) await writeFile(join(dir, file), code);
+      assert.equal(await typeErrors(dir, Object.keys(files), modules, path), "");
+    });
+  }
+}
 
 test("what TypeScript sees exported is the same in the source and in both formats", () => {
   for (const entry of entryPoints()) {

@@ -32,9 +32,17 @@ interface Dnt {
   build(options: BuildOptions): Promise<void>;
 }
 
+/** An entry point, or with `kind` a program, as dnt is given it. */
+export interface DntEntryPoint {
+  readonly kind?: "bin";
+  readonly name: string;
+  /** The absolute path of the source. */
+  readonly path: string;
+}
+
 /** Options of dnt's `build()`. */
 interface BuildOptions {
-  entryPoints: { kind?: "bin"; name: string; path: string }[];
+  entryPoints: DntEntryPoint[];
   outDir: string;
   /** Globals to replace; the sources need none. */
   shims: Record<string, never>;
@@ -73,6 +81,15 @@ export function dntProgram({ source }: EntryPoint): string {
   return source.replace(/^\.\//, "esm/").replace(/\.ts$/, ".js");
 }
 
+/** What dnt is to build. */
+export function dntEntryPoints(): DntEntryPoint[] {
+  const path = ({ source }: EntryPoint) => join(root, source);
+  return [
+    ...entryPoints().map((entry) => ({ name: entry.key, path: path(entry) })),
+    ...programs().map((each) => ({ kind: "bin" as const, name: each.command, path: path(each) })),
+  ];
+}
+
 /** The fields of package.json that hold for both builds. */
 export function dntManifest(): Record<string, unknown> {
   const {
@@ -108,14 +125,7 @@ async function buildWithDnt(): Promise<void> {
     await writeFile(importMap, JSON.stringify({ imports: Object.fromEntries(imports) }));
     await rm(outDir, { recursive: true, force: true });
     await build({
-      entryPoints: [
-        ...entryPoints().map(({ key, source }) => ({ name: key, path: join(root, source) })),
-        ...programs().map(({ command, source }) => ({
-          kind: "bin" as const,
-          name: command,
-          path: join(root, source),
-        })),
-      ],
+      entryPoints: dntEntryPoints(),
       outDir,
       shims: {},
       typeCheck: "both",

@@ -1,14 +1,13 @@
 #!/usr/bin/env node
 /**
  * The command line: emits, shows what travels and who is there, looks whether a database is fit for servers and how fast
- * it is, installs the SQL functions, prints triggers.
+ * it is, installs the SQL functions, prints triggers. This module is a program: it runs when it is imported.
  *
+ * @example
  * ```sh
  * deno run -A jsr:@x/socketio-pg/cli --help
  * npx @x/socketio-pg --help
  * ```
- *
- * This module is a program: it runs when it is imported.
  *
  * @module
  */

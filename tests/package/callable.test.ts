@@ -4,11 +4,11 @@ import assert from "node:assert/strict";
 import { mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
+import { pathToFileURL } from "node:url";
 import ts from "typescript";
-import * as source from "../../mod.ts";
 import { dntManifest } from "../../scripts/build_npm.ts";
 import { callableCode, callableTypes, makeCallable } from "../../scripts/callable.ts";
-import { denoManifest, root } from "../../scripts/manifest.ts";
+import { denoManifest, entryPoints, root } from "../../scripts/manifest.ts";
 import { filesUnder, run, temporaryFolder } from "../../scripts/package_suite.ts";
 import { typeErrors } from "./type_check.ts";
 
@@ -31,7 +31,7 @@ test("a package of one file for each source, as dnt makes it", async () => {
       ),
     );
   }
-  ts.createProgram(["mod.ts", "src/emitter.ts"].map((file) => join(dir, "source", file)), {
+  ts.createProgram(entryPoints().map(({ source }) => join(dir, "source", source)), {
     outDir: join(built, "script"),
     declaration: true,
     sourceMap: true,
@@ -49,17 +49,25 @@ test("a package of one file for each source, as dnt makes it", async () => {
     types: join(built, "script", "mod.d.ts"),
   });
 
+  const entries = entryPoints().map(({ key, source }) => ({ path: name + key.slice(1), source }));
   await write(
     join(dir, "main.cjs"),
     `const pgAdapter = require("${name}");
-    console.log(typeof pgAdapter, pgAdapter.default === pgAdapter, Object.keys(pgAdapter).sort().join());`,
+    const names = (path) => Object.keys(require(path)).filter((key) => key !== "__esModule").sort();
+    console.log(JSON.stringify([
+      typeof pgAdapter,
+      pgAdapter.default === pgAdapter,
+      ...${JSON.stringify(entries.map(({ path }) => path))}.map(names),
+    ]));`,
   );
   const { stdout } = await run("node", ["main.cjs"], dir);
-  assert.equal(stdout.trim(), `function true ${Object.keys(source).sort().join()}`);
+  const expected = entries.map(async ({ source }) =>
+    Object.keys(await import(pathToFileURL(join(root, source)).href)).sort()
+  );
+  assert.deepEqual(JSON.parse(stdout), ["function", true, ...await Promise.all(expected)]);
 
-  const user = join(dir, "main.cts");
   await write(
-    user,
+    join(dir, "main.cts"),
     `import pgAdapter = require("${name}");
     import { PgAdapter, PgAdapterError, type PgAdapterFactory } from "${name}";
     const options: pgAdapter.PgAdapterOptions = { prefix: "app" };
@@ -70,7 +78,7 @@ test("a package of one file for each source, as dnt makes it", async () => {
     // @ts-expect-error: no target is a number.
     pgAdapter(42);`,
   );
-  assert.equal(typeErrors([user], { module: ts.ModuleKind.NodeNext }), "");
+  assert.equal(await typeErrors(dir, ["main.cts"], { module: "nodenext" }), "");
 });
 
 test("the code keeps its source map's comment as the last line, once", () => {

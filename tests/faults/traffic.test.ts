@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { record } from "../support/figures.ts";
 import { verify } from "../support/history.ts";
 import { test } from "../support/test.ts";
-import { createTraffic, QUICK } from "../support/traffic.ts";
+import { createTraffic } from "../support/traffic.ts";
 
 for (const proxied of [false, true]) {
   test(`without faults everything arrives once, in order, ${proxied ? "through proxies" : "directly"}`, async (t) => {
-    const traffic = await createTraffic(t, { proxied, adapter: QUICK, rate: 200 });
+    const traffic = await createTraffic(t, { proxied, rate: 200 });
     const start = performance.now();
     traffic.run();
     await traffic.more(1_000);

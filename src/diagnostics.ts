@@ -174,20 +174,22 @@ export class Diagnostics {
 
   /** A heartbeat came back. */
   returned(milliseconds: number): void {
-    this.#publish("socketio-pg:echo", { milliseconds });
+    if (CHANNELS["socketio-pg:echo"].hasSubscribers) {
+      this.#publish("socketio-pg:echo", { milliseconds });
+    }
   }
 
   /** The adapter tells something. */
   told<E extends keyof PgAdapterEvents>(event: E, args: PgAdapterEvents[E]): void {
-    this.#publish(`socketio-pg:${event}`, DETAILS[event](...args));
+    const name = `socketio-pg:${event}` as const;
+    if (CHANNELS[name].hasSubscribers) this.#publish(name, DETAILS[event](...args));
   }
 
   #publish<C extends keyof PgAdapterDiagnostics>(
     name: C,
     details: Omit<PgAdapterDiagnostics[C], "uid">,
   ): void {
-    const { [name]: told } = CHANNELS;
-    if (told.hasSubscribers) told.publish({ uid: this.#uid, ...details });
+    CHANNELS[name].publish({ uid: this.#uid, ...details });
   }
 
   #trace(message: Message): Omit<PgAdapterTrace, "uid"> | undefined {

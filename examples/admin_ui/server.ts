@@ -1,7 +1,7 @@
 /**
  * The admin UI of Socket.IO: at each of the servers, it shows the clients of all.
  *
- *     export ADMIN_PASSWORD_HASH="$(npx -y -p bcryptjs bcrypt 'the password')"
+ *     export ADMIN_PASSWORD_HASH="$(npx -y bcryptjs 'the password')"
  *     PORT=3000 node server.ts
  *     PORT=3001 deno run --allow-net --allow-env --allow-read --allow-sys server.ts
  *     PORT=3002 bun server.ts
@@ -29,7 +29,12 @@ if (!ADMIN_PASSWORD_HASH) throw new Error("Cannot start as ADMIN_PASSWORD_HASH i
 
 const app = express();
 const http = createServer(app);
-const io = new Server(http, { adapter: pgAdapter(DATABASE_URL) });
+const adapter = pgAdapter(DATABASE_URL);
+const io = new Server(http, { adapter });
+// What serves the UI goes on emitting while the server is closed, and after: every two seconds until the process ends.
+adapter.on("error", ({ code, message }) => {
+  if (code !== "CLOSED") console.error("error", code, message);
+});
 
 instrument(io, {
   auth: { type: "basic", username: "admin", password: ADMIN_PASSWORD_HASH },

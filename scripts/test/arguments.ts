@@ -7,7 +7,7 @@
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 
-/** What can be run: three runtimes on the source, the packed npm package on Node 20, the demo in a browser. */
+/** What can be run: three runtimes on the source, the packed npm package on Node 20, pages in a browser. */
 export const SUITES = ["deno", "bun", "node", "package", "browser"] as const;
 
 /** One of {@linkcode SUITES}. */
@@ -32,7 +32,7 @@ export const USAGE = `deno task test [suite…] [part of a file's path…] [opti
   deno task test bun contract/broadcast     the files whose path contains that, on Bun
   deno task test node --times 20            20 times in a row, up to the first failure
 
-Suites: ${SUITES.join(", ")} (the demo, in Chromium, only when named)
+Suites: ${SUITES.join(", ")} (pages in Chromium, only when named)
 
   --times N            repeat each suite, up to the first failure
   --jobs N             run so many files at a time; two for each processor unless it is said

@@ -65,7 +65,8 @@ function sourcePlan(suite: Exclude<Suite, "package">, found: Runtimes): Plan {
     files: testFiles(
       suite === "browser" ? (folder) => folder === "browser" : (folder) => !APART.includes(folder),
     ),
-    env: {},
+    // Some of what is shown in a browser is served by all of them.
+    env: suite === "browser" ? { TEST_DENO: found.deno, TEST_BUN: found.bun } : {},
   };
 }
 

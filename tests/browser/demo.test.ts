@@ -1,27 +1,16 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
 import { connect } from "node:net";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { chromium, type Locator, type Page } from "playwright-core";
+import type { Locator, Page } from "playwright-core";
 import postgres from "postgres";
 import { runtime } from "../support/runtime.ts";
 import { type Scope, test } from "../support/test.ts";
 import { until, within } from "../support/wait.ts";
+import { openBrowser } from "./chromium.ts";
 
-const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
-const FLAGS = [
-  "--headless",
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
 const TITLES = ["Deno", "Bun", "Node"] as const;
 /** A first start may have to fetch runtimes. */
 const START_LIMIT = 120_000;
@@ -41,11 +30,6 @@ interface Demo {
 
 /** Starts the demo as the README says, and opens its page in a browser. */
 async function openDemo(scope: Scope, env: NodeJS.ProcessEnv = {}): Promise<Demo> {
-  assert.ok(
-    existsSync(CHROMIUM),
-    `Cannot test the page as there is no Chromium at ${CHROMIUM}: install it ` +
-      `(apt-get install chromium), or set CHROMIUM to where it is`,
-  );
   const { DATABASE_URL: _, ...inherited } = process.env;
   const [command, args] = runtime === "deno" ? [process.execPath, []] : ["npx", ["-y", "deno"]];
   const child = spawn(command, [...args, "task", "demo"], {
@@ -79,12 +63,7 @@ async function openDemo(scope: Scope, env: NodeJS.ProcessEnv = {}): Promise<Demo
   });
 
   const found = await within(START_LIMIT, "starting the demo", url);
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
-  scope.after(() => browser.close());
-  const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
-  const faults: string[] = [];
-  page.on("pageerror", (fault) => faults.push(String(fault)));
-  scope.after(() => assert.deepEqual(faults, []));
+  const page = await (await openBrowser(scope)).newPage();
   await page.goto(found);
   const pane = (title: string) => page.getByRole("region", { name: title, exact: true });
   for (const title of TITLES) {

@@ -40,8 +40,8 @@ export class Instance {
    * @param file Relative to `examples/`, or absolute.
    * @param uri The database.
    */
-  constructor(file: string, uri: string, { command = commandOf(), env = {} }: InstanceOptions) {
-    const [program, ...args] = command;
+  constructor(file: string, uri: string, { command, env = {} }: InstanceOptions) {
+    const [program, ...args] = command ?? commandOf(runtime, process.execPath);
     const foreign = /^(PG[A-Z]+|DATABASE_URL|NODE_.*)$/;
     const own = Object.entries(process.env).filter(([name]) => !foreign.test(name));
     const path = fileURLToPath(new URL(file, new URL("../../examples/", import.meta.url)));
@@ -169,11 +169,11 @@ async function heard(uri: string, inboxes: readonly Inbox[]): Promise<void> {
   }
 }
 
-/** With the permissions that the examples name for Deno. */
-function commandOf(): [string, ...string[]] {
-  if (runtime !== "deno") return [process.execPath];
+/** What starts an example: in Deno with the permissions that the examples name. */
+export function commandOf(kind: typeof runtime, path: string): [string, ...string[]] {
+  if (kind !== "deno") return [path];
   const permissions = ["--allow-net", "--allow-env", "--allow-read", "--allow-sys"];
-  return [process.execPath, "run", "--no-prompt", "--no-check", ...permissions];
+  return [path, "run", "--no-prompt", "--no-check", ...permissions];
 }
 
 function canConnect(port: number): Promise<boolean> {

@@ -87,6 +87,9 @@ export function blocksOf({ file, text }: Page): Block[] {
     before = { text: "", line: 0 };
     i = end;
   }
+  if (before.line > 0) {
+    throw new SyntaxError(`${file}:${before.line - 1}: the comment precedes no block of code`);
+  }
   return blocks;
 }
 

@@ -35,6 +35,8 @@ const io = new Server(http, { adapter });
 adapter.on("error", ({ code, message }) => {
   if (code !== "CLOSED") console.error("error", code, message);
 });
+// When somebody logs in while the database is away, the clients of the others cannot be had, which it does not catch.
+process.on("unhandledRejection", (reason) => console.error("error", reason));
 
 instrument(io, {
   auth: { type: "basic", username: "admin", password: ADMIN_PASSWORD_HASH },

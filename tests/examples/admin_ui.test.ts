@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { Manager, type Socket as Client } from "socket.io-client";
 import { connected, createClient } from "../support/cluster.ts";
 import { Inbox } from "../support/inbox.ts";
+import { runtime } from "../support/runtime.ts";
 import { type Scope, test } from "../support/test.ts";
 import { next, until } from "../support/wait.ts";
-import { type Instance, startExample } from "./instance.ts";
+import { Instance, startExample } from "./instance.ts";
 
 const PASSWORD = "correct horse";
 const ADMIN_PASSWORD_HASH = "$2b$10$XOoxHS7D3yhw3i12YAR1xevdniKzIMn8HwJHiLQepjjHzODv9MB6q";
@@ -77,3 +78,15 @@ test("the admin UI of one server sees and commands the clients of all", async (t
   assert.deepEqual(clients.map((client) => client.connected), [true, false, true]);
   await stop();
 });
+
+test("who logs in while the database is away does not end the server", async (t) => {
+  const env = { ADMIN_PASSWORD_HASH };
+  const instance = new Instance("admin_ui/server.ts", "postgresql://postgres@127.0.0.1:1/", {
+    env,
+  });
+  t.after(() => instance.kill());
+  await instance.started();
+  await connected(logIn(t, instance, PASSWORD));
+  await until("asking the others has failed", () => instance.output.includes("REQUEST_TIMEOUT"));
+  await connected(logIn(t, instance, PASSWORD));
+}, { skip: runtime === "node" ? false : "it is the same code" });

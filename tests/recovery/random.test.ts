@@ -42,19 +42,19 @@ for (const hasFaults of [false, true]) {
   }, { deadline: minutes * 60_000 + 120_000 });
 }
 
-/** Runs something that cleans up behind itself; what went wrong first is what is told. */
+/** Runs something that cleans up behind itself, all of it; what went wrong first is what is told. */
 async function alone<T>(body: (scope: Scope) => Promise<T>): Promise<T> {
   const undos: (() => unknown)[] = [];
-  const undo = async () => {
-    for (const each of undos.splice(0).reverse()) await each();
+  const faults: unknown[] = [];
+  const tryTo = async <R>(act: () => R): Promise<Awaited<R> | undefined> => {
+    try {
+      return await act();
+    } catch (fault) {
+      faults.push(fault);
+    }
   };
-  let result: T;
-  try {
-    result = await body({ after: (each) => undos.push(each) });
-  } catch (fault) {
-    await undo().catch(() => {});
-    throw fault;
-  }
-  await undo();
-  return result;
+  const result = await tryTo(() => body({ after: (each) => undos.push(each) }));
+  for (const each of undos.reverse()) await tryTo(each);
+  if (faults.length > 0) throw faults[0];
+  return result as T;
 }

@@ -235,7 +235,10 @@ export class Bus {
           if (this.#awayTimer !== undefined && this.phase === "ready") this.#isBack();
         },
         sending: (sequence, isLogged, delivers) =>
-          this.#own.add(sequence, isLogged, (number) => this.#ownIsBack(delivers, number)),
+          this.#own.add(sequence, isLogged, {
+            logged: (first) => delivers.forEach(({ logged }, i) => logged?.(first + i)),
+            deliver: (first) => this.#ownIsBack(delivers, first),
+          }),
         unsent: (deliver) => this.#deliverOwn(deliver, undefined),
         logged: (sequence, number) => this.#own.logged(sequence, number),
         refused: () => this.#waitUntilAway(),
@@ -672,7 +675,7 @@ export class Bus {
 
   /** A frame of this process came back, or is in no log: its clients get what is in it. */
   #ownIsBack(delivers: Delivers, first: number | undefined): void {
-    delivers.forEach((deliver, i) => {
+    delivers.forEach(({ deliver }, i) => {
       if (deliver === undefined) return;
       const number = first === undefined ? undefined : first + i;
       this.#inbox.own(number, () => this.#deliverOwn(deliver, number));

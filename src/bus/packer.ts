@@ -31,8 +31,11 @@ export interface Packed extends SentFrame {
   readonly delivers?: Delivers;
 }
 
-/** What is called when the messages of a frame have come back, in their order. */
-export type Delivers = readonly Queued["deliver"][];
+/** What is called when the messages of a frame are in the log and have come back, in their order. */
+export type Delivers = readonly {
+  readonly deliver: Queued["deliver"];
+  readonly logged: Queued["logged"];
+}[];
 
 /** Packs what one process sends. */
 export class Packer {
@@ -84,7 +87,7 @@ export class Packer {
         messages,
         isKept,
         ...key !== undefined && { key: isLast ? key : piecesKey(this.#uid, first) },
-        ...isWaiting && { delivers: open.map(({ deliver }) => deliver) },
+        ...isWaiting && { delivers: open.map(({ deliver, logged }) => ({ deliver, logged })) },
       };
     });
   }

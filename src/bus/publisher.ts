@@ -75,7 +75,7 @@ export type PublisherEvents = Pick<LinkEvents, "up" | "down" | "failed"> & {
 };
 
 /** Where a message is kept for recovery, and what is called when it has come back. */
-export type Logging = Pick<Queued, "key" | "deliver">;
+export type Logging = Pick<Queued, "key" | "deliver" | "logged">;
 
 /** What goes before everything that is held. */
 type Urgent =
@@ -230,6 +230,11 @@ export class Publisher {
   /** Whether all that was published is committed. */
   get isIdle(): boolean {
     return this.#queue.length === 0 && this.#urgent.length === 0 && this.#unconfirmed.length === 0;
+  }
+
+  /** Whether something was under way when the connection was lost: it may be committed, and is sent again. */
+  isUnclear(): boolean {
+    return this.#unconfirmed.some(({ after }) => after !== undefined);
   }
 
   /** Whether what waits is held, after an outage. */

@@ -16,6 +16,8 @@ export interface Queued extends Outgoing {
    * @param number Its number in the log, where it is in it.
    */
   deliver?(number: number | undefined): void;
+  /** Called when PostgreSQL has taken it, and put it into the log under this number; not where it came back before. */
+  logged?(number: number): void;
 }
 
 /** A queue with a bound. */

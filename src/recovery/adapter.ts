@@ -124,7 +124,8 @@ export class RecoveringAdapter extends NamespaceAdapter {
     const write = (number: number | undefined) => this.#write(message, number, asks);
     const own = this.#own.add(message, key !== undefined, this.bus.nextOrder(), write);
     const deliver = (number: number | undefined) => this.#isBack(own, number);
-    const logging = key === undefined ? { deliver } : { key, deliver };
+    const logged = (number: number) => own.number = number;
+    const logging = key === undefined ? { deliver } : { key, deliver, logged };
     this.#sent(own, this.sendMessage({ ...message }, channel, logging));
     return Promise.resolve();
   }
@@ -209,7 +210,7 @@ export class RecoveringAdapter extends NamespaceAdapter {
     if (recovery === undefined || after === undefined) return this.#expired();
     this.#restoring++;
     try {
-      const restored = await recovery.restore(pid, this.channel, after, this.#own.hasGiven);
+      const restored = await recovery.restore(pid, this.channel, after, this.#own);
       return restored === undefined ? this.#expired() : this.#recovered(restored, after);
     } finally {
       this.#restoring--;
@@ -246,7 +247,15 @@ export class RecoveringAdapter extends NamespaceAdapter {
   /** Gives a packet to clients that cannot come back for now, and has no number then. */
   #giveAhead(own: OwnPacket): void {
     this.#own.give(own);
-    if (own.isLogged) this.#eachOf(own.message, (id) => this.#ahead.add(id));
+    for (const [sid, upTo] of this.#restored) {
+      // It was in the log before its server heard of it.
+      if (own.number !== undefined && own.number <= upTo) own.decided.set(sid, false);
+    }
+    if (own.isLogged) {
+      this.#eachOf(own.message, (id) => {
+        if (own.decided.get(id) ?? true) this.#ahead.add(id);
+      });
+    }
     this.#giveOwn(own, undefined);
   }
 

@@ -3,11 +3,19 @@
  * was sent.
  */
 
+/** Whom to tell of the messages that a frame ends. */
+interface Sent {
+  /** They are in the log, where the first of them has this number. */
+  logged(number: number): void;
+  /** It is their turn. */
+  deliver(number: number | undefined): void;
+}
+
 interface Waiting {
   readonly sequence: number;
   isLogged: boolean;
   number: number | undefined;
-  deliver(number: number | undefined): void;
+  readonly sent: Sent;
 }
 
 /** The frames that are under way. */
@@ -27,16 +35,18 @@ export class OwnMessages {
    *
    * @param sequence The number of the frame that ends them.
    * @param isLogged Whether the log gives it a number.
-   * @param deliver Called when it is its turn, with that number.
    */
-  add(sequence: number, isLogged: boolean, deliver: Waiting["deliver"]): void {
-    this.#waiting.push({ sequence, isLogged, number: undefined, deliver });
+  add(sequence: number, isLogged: boolean, sent: Sent): void {
+    this.#waiting.push({ sequence, isLogged, number: undefined, sent });
   }
 
   /** PostgreSQL has taken a frame, and put it into the log under this number. */
   logged(sequence: number, number: number): void {
     const waiting = this.#find(sequence);
-    if (waiting !== undefined) waiting.number = number;
+    if (waiting !== undefined) {
+      waiting.number = number;
+      waiting.sent.logged(number);
+    }
     this.#deliver();
   }
 
@@ -70,7 +80,7 @@ export class OwnMessages {
       // The answer to its statement says which.
       if (waiting.isLogged && waiting.number === undefined) break;
       this.#head++;
-      waiting.deliver(waiting.number);
+      waiting.sent.deliver(waiting.number);
     }
     if (this.#head * 2 <= this.#waiting.length) return;
     this.#waiting = this.#waiting.slice(this.#head);

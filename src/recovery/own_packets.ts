@@ -17,7 +17,7 @@ export interface OwnPacket {
   isGiven: boolean;
   /** Whether it has come back, or will not. */
   isBack: boolean;
-  /** Its number in the log, where it came back from there. */
+  /** Its number in the log, once it is known to be there. */
   number: number | undefined;
   /** Sockets whose rooms have changed since, and whether it is for them; it is for no one who has it already. */
   readonly decided: Map<string, boolean>;
@@ -30,10 +30,16 @@ export class OwnPackets {
   readonly #packets: Set<OwnPacket> = new Set();
   /** How many of them were given to clients without their numbers. */
   #given = 0;
+  #givenInAll = 0;
 
-  /** Whether some were given to clients and are not in the log yet. */
+  /** Whether some were given to clients and may not be in the log yet. */
   get hasGiven(): boolean {
     return this.#given > 0;
+  }
+
+  /** How many were ever given to clients before they were back. */
+  get givenInAll(): number {
+    return this.#givenInAll;
   }
 
   /** A packet is about to be sent. */
@@ -79,6 +85,7 @@ export class OwnPackets {
   /** It is given to clients before it is back. */
   give(packet: OwnPacket): void {
     packet.isGiven = true;
+    this.#givenInAll++;
     if (packet.isBack) this.#packets.delete(packet);
     else this.#given++;
   }

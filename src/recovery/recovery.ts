@@ -25,9 +25,19 @@ export interface RecoveryOptions {
 
 /** What recovery needs of the publishing connection. */
 export interface RecoveryPublisher {
+  /** Whether something may have been committed without an answer. */
+  isUnclear(): boolean;
   /** Settles when all that was published before is committed. */
   flush(): Promise<void>;
   query(text: string, parameters: (string | null)[]): Promise<Rows>;
+}
+
+/** What clients were given before it was known to be in the log. */
+export interface Given {
+  /** Whether some of it may not be in the log yet. */
+  readonly hasGiven: boolean;
+  /** How often that happened in all. */
+  readonly givenInAll: number;
 }
 
 /** What recovery has done. */
@@ -240,18 +250,18 @@ export class Recovery {
    *
    * @param namespace The channel of its namespace.
    * @param after The number of the last packet that the client has received.
-   * @param isBehind Whether clients have got things that are not in the log yet.
+   * @param given What clients of this server have got that may not be in the log yet.
    * @returns The session and what may be for it, or nothing: there is none, it is too old, or not all can be told.
    */
   async restore(
     pid: string,
     namespace: string,
     after: number,
-    isBehind = false,
+    given: Given,
   ): Promise<Restored | undefined> {
     try {
       const restored = await withDeadline(
-        this.#restore(pid, namespace, after, performance.now() + RESTORE_MS, isBehind),
+        this.#restore(pid, namespace, after, performance.now() + RESTORE_MS, given),
         RESTORE_MS,
         () => new Error(`PostgreSQL did not answer within ${RESTORE_MS} ms`),
       );
@@ -270,13 +280,14 @@ export class Recovery {
     namespace: string,
     after: number,
     end: number,
-    isBehind: boolean,
+    given: Given,
   ): Promise<Restored | undefined> {
-    if (isBehind) await this.#publisher.flush();
     const { maxDisconnectionDuration, silence } = this.#options;
     const taker = this.#next();
     let lateUntil: number | undefined;
     for (let look = LOOK_MS;; look *= 2) {
+      const { hasGiven, givenInAll } = given;
+      if (hasGiven) await this.#publisher.flush();
       const rows = await this.#ask(
         "select * from socketio.recovery_restore($1,$2,$3,$4,$5,$6,$7)",
         [
@@ -295,7 +306,11 @@ export class Recovery {
         if (first["frame"] === null) return undefined;
         const session = decodeSession(pid, String(first["frame"]), this.#sealer);
         const packets = await this.#packets(rest, after, end);
-        return packets === undefined ? undefined : { session, packets };
+        if (packets === undefined) return undefined;
+        if (given.givenInAll === givenInAll) return { session, packets };
+        // Others got something that was not in the log when it was asked. It is given to this one again.
+        if (performance.now() > end) return undefined;
+        continue;
       }
       lateUntil ??= Math.min(end, performance.now() + LATE_MS);
       const left = lateUntil - performance.now();
@@ -309,6 +324,8 @@ export class Recovery {
   async #ask(text: string, parameters: string[], end: number): Promise<Rows> {
     for (;;) {
       try {
+        // What a client gets from the log, and its server hears of later, is known by its number.
+        if (this.#publisher.isUnclear()) await this.#publisher.flush();
         return await this.#publisher.query(text, parameters);
       } catch (fault) {
         if (!(fault instanceof PgAdapterError) || performance.now() > end) throw fault;

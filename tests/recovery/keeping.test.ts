@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { PgAdapterError } from "../../src/errors.ts";
 import { Recovery } from "../../src/recovery/recovery.ts";
+import { encodeSession } from "../../src/recovery/session.ts";
 import { signal, until } from "../support/wait.ts";
 import { test } from "../support/test.ts";
 
@@ -19,7 +20,11 @@ class Puppet {
   readonly flushes: (() => void)[] = [];
   readonly asked: Asked[] = [];
   readonly errors: PgAdapterError[] = [];
+  isUnclear = false;
+  /** What clients were given before it is in the log. */
+  readonly given = { hasGiven: false, givenInAll: 0 };
   readonly recovery: Recovery = new Recovery("0123456789abcdef", OPTIONS, undefined, {
+    isUnclear: () => this.isUnclear,
     flush: () => {
       const { promise, resolve } = signal();
       this.flushes.push(() => resolve());
@@ -133,7 +138,7 @@ test("many sessions go in statements of a bounded size", async () => {
 
 test("who asks for a session asks again as the same one when the connection is lost", async () => {
   const puppet = new Puppet();
-  const restoring = puppet.recovery.restore("one", "channel", 7);
+  const restoring = puppet.recovery.restore("one", "channel", 7, puppet.given);
   const first = await puppet.next();
   first.fail(new PgAdapterError("CONNECTION_LOST", "the connection is lost"));
   const second = await puppet.next();
@@ -148,10 +153,52 @@ test("who asks for a session asks again as the same one when the connection is l
 test("who asks while the database does not answer gives up, and stops asking", async () => {
   const puppet = new Puppet();
   const start = performance.now();
-  assert.equal(await puppet.recovery.restore("one", "channel", 7), undefined);
+  assert.equal(await puppet.recovery.restore("one", "channel", 7, puppet.given), undefined);
   assert.ok(performance.now() - start < 4_000);
   (await puppet.next()).fail(new PgAdapterError("CONNECTION_LOST", "the connection is lost"));
   await until("a time in which it would have asked", () => performance.now() - start > 2_300);
   assert.equal(puppet.asked.length, 0);
   assert.deepEqual(puppet.errors.map(({ code }) => code), ["RECOVERY_FAILED"]);
+});
+
+/** The rows of a session without rooms, and of messages of SQL that it has missed. */
+function sessionRows(...messages: [number: number, text: string][]): Record<string, unknown>[] {
+  const session = { sid: "socket", pid: "one", rooms: [], data: {} };
+  return [
+    { number: null, channel: null, frame: encodeSession(session, "0123456789abcdef", undefined) },
+    ...messages.map(([number, text]) => ({
+      number: String(number),
+      channel: "channel",
+      frame: JSON.stringify({ emit: [text] }),
+    })),
+  ];
+}
+
+test("who comes back while others are given what is not in the log yet gets it from there", async () => {
+  const puppet = new Puppet();
+  const restoring = puppet.recovery.restore("one", "channel", 7, puppet.given);
+  const first = await puppet.next();
+  // The database was away meanwhile: this was asked on a new connection, before what waits is sent there.
+  Object.assign(puppet.given, { hasGiven: true, givenInAll: 2 });
+  first.answer(sessionRows([8, "before"]));
+  await puppet.flushed();
+  const second = await puppet.next();
+  assert.deepEqual(second.parameters, first.parameters);
+  second.answer(sessionRows([8, "before"], [9, "given"], [10, "given"]));
+  const restored = await restoring;
+  assert.deepEqual(restored?.packets.map(({ number }) => number), [8, 9, 10]);
+  assert.equal(puppet.recovery.stats.restored, 1);
+});
+
+test("who comes back waits for what may be committed, or be sent again", async () => {
+  const puppet = new Puppet();
+  const restoring = puppet.recovery.restore("one", "channel", 7, puppet.given);
+  puppet.isUnclear = true;
+  (await puppet.next()).fail(new PgAdapterError("CONNECTION_LOST", "the connection is lost"));
+  await until("a flush", () => puppet.flushes.length > 0);
+  assert.equal(puppet.asked.length, 0);
+  puppet.isUnclear = false;
+  await puppet.flushed();
+  (await puppet.next()).answer(sessionRows([8, "sent again"]));
+  assert.deepEqual((await restoring)?.packets.map(({ number }) => number), [8]);
 });

@@ -223,3 +223,46 @@ test("what is too large to send comes to the clients of its server, in its place
     ["PAYLOAD_TOO_LARGE"],
   );
 });
+
+for (const isFar of [false, true]) {
+  const before = isFar ? " and that it has got elsewhere" : "";
+  test(`who comes back to a server that hears nothing gets what it sends${before}, once`, async (t) => {
+    const { uri } = await createDatabase(t, await databaseUri());
+    const proxy = await FaultProxy.start(uri);
+    t.after(() => proxy.close());
+    const cluster = await createRecoveryCluster(t, {
+      uri,
+      size: 1,
+      adapter: { listen: proxy.uri, publish: uri },
+    });
+    const { adapter } = cluster.nodes[0]!;
+    await cluster.start(uri, { listen: uri });
+    const io = cluster.io(0);
+    const [wanderer, watcher] = [await cluster.client(isFar ? 1 : 0), await cluster.client(0)];
+    const leave = async () => {
+      await wanderer.cut();
+      await cluster.gone(isFar ? 1 : 0, wanderer.client.id!);
+    };
+    if (!isFar) await leave();
+    await proxy.refuse();
+    proxy.cut("rst");
+    await until("it is noticed", () => adapter.stats().phase === "disconnected");
+    for (let n = 0; n < 5; n++) io.emit("n", n);
+    if (isFar) {
+      await wanderer.has("n", 5);
+      await leave();
+    }
+    await wanderer.comeTo(cluster.port(0));
+    assert.ok(wanderer.client.recovered);
+    await watcher.has("n", 5);
+    for (let n = 5; n < 10; n++) io.emit("n", n);
+    await proxy.accept();
+    await until("it hears again", () => adapter.stats().phase === "ready");
+    io.emit("last");
+    for (const each of [wanderer, watcher]) {
+      await each.has("last");
+      assert.deepEqual(each.of("n").map(([n]) => n), Array.from({ length: 10 }, (_, n) => n));
+    }
+    for (const { code } of cluster.errors.splice(0)) assert.equal(code, "CONNECT_FAILED");
+  });
+}

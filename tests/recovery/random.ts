@@ -35,6 +35,16 @@ const SERVERS = 3;
 /** How many messages of a server may wait for PostgreSQL: the more, the longer sessions wait behind them. */
 const MAX_QUEUED = 100;
 
+/**
+ * A server that is without PostgreSQL for 2 s gives its clients what it sends, without a place in the log: what they get
+ * then is not the log any more, and their sessions are not kept. It is the machine that was too busy, as connections are
+ * only ended here, and not refused.
+ */
+export class Away extends Error {}
+
+/** From how many milliseconds on a server may have been away for that long. */
+const AWAY_MS = 1_900;
+
 /** What servers tell when they lose PostgreSQL. */
 const OF_OUTAGES = ["RECOVERY_FAILED", "CONNECTION_LOST", "CONNECT_FAILED"];
 
@@ -75,6 +85,10 @@ class Run {
   /** The number in the log of each packet. */
   readonly #numbers: Map<number, number> = new Map();
   readonly #logged: number[] = Array.from({ length: SERVERS }, () => 0);
+  /** Since when servers are without PostgreSQL. */
+  readonly #lostAt: Map<number, number> = new Map();
+  #longestOutage = 0;
+  readonly #gaps: string[] = [];
   #read = 0;
   #isOver = false;
 
@@ -82,7 +96,13 @@ class Run {
     this.cluster = cluster;
     this.#random = random;
     this.#sql = sql;
-    for (let server = 0; server < SERVERS; server++) {
+    for (const [server, { adapter }] of cluster.nodes.entries()) {
+      adapter.on("disconnect", () => this.#lostAt.set(server, performance.now()));
+      adapter.on("reconnect", () => {
+        this.#longestOutage = this.longestOutage;
+        this.#lostAt.delete(server);
+      });
+      adapter.on("gap", (gap) => this.#gaps.push(JSON.stringify(gap)));
       cluster.io(server).on("connection", (socket) => this.#welcome(server, socket));
     }
   }
@@ -106,6 +126,12 @@ class Run {
 
   get isOver(): boolean {
     return this.#isOver;
+  }
+
+  /** For how many milliseconds a server was without PostgreSQL at most. */
+  get longestOutage(): number {
+    const now = performance.now();
+    return Math.max(this.#longestOutage, ...[...this.#lostAt.values()].map((at) => now - at));
   }
 
   /** Emits one packet. */
@@ -147,24 +173,8 @@ class Run {
     const wanderer = this.#wanderers[i]!;
     await pause(random.below(500));
     while (!this.#isOver) {
-      const server = this.cluster.nodes.findIndex(({ port }) => port === wanderer.relay.target);
-      const { id } = wanderer;
-      const gone = signal();
-      wanderer.client.once("disconnect", () => gone.resolve());
-      this.figures.cuts++;
       const how = random.below(5);
-      if (how === 0) wanderer.close();
-      else if (how === 1) wanderer.relay.tear(1 + random.below(20_000));
-      else if (how === 2) {
-        wanderer.relay.stall();
-        await pause(random.below(100));
-        wanderer.relay.tear();
-      } else if (how === 3) {
-        const socket = this.cluster.io(server).sockets.sockets.get(id);
-        if (socket === undefined) wanderer.relay.tear();
-        else socket.conn.close();
-      } else wanderer.relay.tear();
-      await within(5_000, `a client that is cut (${how})`, gone.promise);
+      await this.#cut(wanderer, how);
       await forgetUnheard(wanderer.client);
       // Mostly not before it can be recovered; who is faster may be a stranger.
       const isPatient = random.chance(0.8);
@@ -197,16 +207,39 @@ class Run {
         server: this.cluster.nodes.findIndex(({ port }) => port === target),
         offset,
       });
-      await wanderer.connect();
+      const isAtOnce = await wanderer.connect();
       if (wanderer.client.recovered) this.figures.restores++;
       else {
         this.figures.fresh++;
-        if (isPatient && !isTorn && this.figures.outages === 0) {
+        if (isPatient && !isTorn && isAtOnce && this.figures.outages === 0) {
           throw new Error(`client ${i} was not recovered though its session had been kept`);
         }
       }
       await pause(random.below(600));
     }
+  }
+
+  /** Cuts a client off, in one of five ways. */
+  async #cut(wanderer: Drifter, how: number): Promise<void> {
+    const random = this.#random;
+    const { client, id, relay } = wanderer;
+    if (!client.connected) return; // it was busy for so long that it was taken for dead
+    this.figures.cuts++;
+    const gone = signal();
+    client.once("disconnect", () => gone.resolve());
+    if (how === 0) wanderer.close();
+    else if (how === 1) relay.tear(1 + random.below(20_000));
+    else if (how === 2) {
+      relay.stall();
+      await pause(random.below(100));
+      relay.tear();
+    } else if (how === 3) {
+      const server = this.cluster.nodes.findIndex(({ port }) => port === relay.target);
+      const socket = this.cluster.io(server).sockets.sockets.get(id);
+      if (socket === undefined) relay.tear();
+      else socket.conn.close();
+    } else relay.tear();
+    await within(5_000, `a client that is cut (${how})`, gone.promise);
   }
 
   /** Reads on in the log, before it is emptied. */
@@ -233,11 +266,13 @@ class Run {
       this.#emit(server, this.cluster.io(server), [], []);
       return this.#emitted.length - 1;
     });
-    await until("all clients have the last packets", () =>
-      this.#wanderers.every(({ parts }) => {
+    await until("all clients have the last packets", async () => {
+      for (const each of this.#wanderers) if (!each.client.connected) await each.connect();
+      return this.#wanderers.every(({ parts }) => {
         const ids = new Set(parts.at(-1)!.received.slice(-10_000).map(({ id }) => id));
         return last.every((id) => ids.has(id));
-      }), 30_000);
+      });
+    }, 30_000);
     await this.readLog();
     assert.equal(this.#numbers.size, this.#emitted.length, "packets in the log");
     const log = [...this.#numbers].sort(([, a], [, b]) => a - b).map(([id]) => id);
@@ -254,9 +289,10 @@ class Run {
 
   /** How far everybody is, for who reads a failure. */
   describe(): string {
-    return this.#wanderers.map(({ parts }, i) =>
+    const clients = this.#wanderers.map(({ parts }, i) =>
       `client ${i}: ${parts.map(({ received }) => received.length).join("+")}`
-    ).join(", ");
+    );
+    return [...clients, ...this.#gaps].join(", ");
   }
 
   #welcome(server: number, socket: Socket): void {
@@ -355,19 +391,44 @@ class Drifter {
     this.#manager.engine.close();
   }
 
-  async connect(): Promise<void> {
+  /**
+   * Connects, again where the connection is lost before it has begun: that is for a Manager to do, which does not
+   * reconnect here. On a machine that is busy for seconds either side may take the other for dead.
+   *
+   * @returns Whether it took one attempt: what another one finds depends on what the first one took.
+   */
+  async connect(): Promise<boolean> {
+    for (let isFirst = true;; isFirst = false) {
+      if (await this.#tryToConnect()) return isFirst;
+      await forgetUnheard(this.client);
+    }
+  }
+
+  async #tryToConnect(): Promise<boolean> {
     const { client } = this;
-    const { promise, resolve } = signal<Error | undefined>();
-    const succeed = () => resolve(undefined);
+    const { promise, resolve } = signal<Error | "connected" | "closed">();
+    const succeed = () => resolve("connected");
+    let isClosed = false;
+    const close = () => {
+      isClosed = true;
+      resolve("closed");
+    };
+    this.#manager.once("close", close);
     client.once("connect", succeed);
     client.once("connect_error", resolve);
     client.connect();
-    const error = await within(10_000, "coming back", promise);
-    client.off("connect", succeed).off("connect_error", resolve);
-    if (error !== undefined) throw error;
-    this.#id = client.id!;
-    // Until it is told that it is in its rooms.
-    await until("it has begun", () => this.parts.at(-1)!.start >= 0);
+    try {
+      const end = await within(10_000, "coming back", promise);
+      if (end instanceof Error) throw end;
+      if (end === "closed") return false;
+      this.#id = client.id!;
+      // Until it is told that it is in its rooms.
+      await until("it has begun", () => isClosed || this.parts.at(-1)!.start >= 0);
+      return !isClosed;
+    } finally {
+      this.#manager.off("close", close);
+      client.off("connect", succeed).off("connect_error", resolve);
+    }
   }
 }
 
@@ -439,6 +500,7 @@ function pause(ms: number): Promise<void> {
  *
  * @param ms For how long.
  * @param hasFaults Whether the connections of the servers to PostgreSQL are ended now and then, too.
+ * @throws {Away} When that may be so as a server was without PostgreSQL for too long.
  * @throws {Error} When a client has not received what the log has for it.
  */
 export async function runRandom(
@@ -483,7 +545,13 @@ export async function runRandom(
   } catch (cause) {
     run.end();
     await Promise.allSettled(jobs);
-    throw new Error(`${(cause as Error).message} (${run.describe()})`, { cause });
+    const message = `${(cause as Error).message} (${run.describe()})`;
+    if (run.longestOutage > AWAY_MS) {
+      throw new Away(`${message}; a server was without PostgreSQL for ${run.longestOutage} ms`, {
+        cause,
+      });
+    }
+    throw new Error(message, { cause });
   }
   if (hasFaults) {
     run.figures.failed = cluster.errors.filter(({ code }) => code === "RECOVERY_FAILED").length;

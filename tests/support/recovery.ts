@@ -143,9 +143,9 @@ export class RecoveryCluster {
   }
 
   /** Starts one more server. */
-  async start(uri: string = this.uri): Promise<Node> {
+  async start(uri: string = this.uri, own: PgAdapterOptions = {}): Promise<Node> {
     const { adapter: options, server, maxDisconnectionDuration = 60_000 } = this.#options;
-    const adapter = pgAdapter(uri, { prefix: this.prefix, ...options });
+    const adapter = pgAdapter(uri, { prefix: this.prefix, ...options, ...own });
     adapter.on("error", (error) => this.errors.push(error));
     adapter.on("session-expired", (session) => this.expired.push(session));
     const node = await createNode(adapter, {

@@ -21,7 +21,14 @@ export {
 } from "./src/pg_adapter.ts";
 export type { AdapterNamespace } from "./src/adapter.ts";
 export { PgAdapterError, type PgAdapterErrorCode } from "./src/errors.ts";
-export type { PgAdapterDiagnostics, PgAdapterTrace, PgAdapterVerb } from "./src/diagnostics.ts";
+export type { PgAdapterDiagnostics } from "./src/diagnostics.ts";
+export type { PgAdapterTrace, PgAdapterVerb } from "./src/trace.ts";
+export type {
+  IncomingTrace,
+  OutgoingTrace,
+  PgAdapterTracing,
+  TraceContext,
+} from "./src/tracing.ts";
 export type { PgAdapterEvents, PgAdapterListener } from "./src/events.ts";
 export type { PgAdapterOptions } from "./src/options.ts";
 export type { OfficialServerOptions, OfficialWireOptions } from "./src/official/options.ts";

@@ -120,7 +120,8 @@ async function buildWithDnt(): Promise<void> {
   try {
     // dnt does not read package.json, where the dependencies stand.
     const importMap = join(temporary, "import_map.json");
-    const imports = Object.entries(nodeManifest().dependencies)
+    const { dependencies, peerDependencies } = nodeManifest();
+    const imports = Object.entries({ ...dependencies, ...peerDependencies })
       .map(([name, version]) => [name, `npm:${name}@${version}`]);
     await writeFile(importMap, JSON.stringify({ imports: Object.fromEntries(imports) }));
     await rm(outDir, { recursive: true, force: true });

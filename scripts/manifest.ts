@@ -1,5 +1,5 @@
 /**
- * Keeps package.json, package-lock.json and src/cli/version.ts in step with deno.json, where the name, the version and
+ * Keeps package.json, package-lock.json and src/version.ts in step with deno.json, where the name, the version and
  * the entry points stand: `deno run -A scripts/manifest.ts` writes them, with `--check` it fails when they differ.
  *
  * @module
@@ -25,6 +25,7 @@ export interface DenoManifest {
 export interface NodeManifest {
   readonly description: string;
   readonly dependencies: Readonly<Record<string, string>>;
+  readonly peerDependencies: Readonly<Record<string, string>>;
   readonly devDependencies: Readonly<Record<string, string>>;
   readonly [field: string]: unknown;
 }
@@ -142,7 +143,7 @@ function derived(): Map<string, unknown> {
 }
 
 /** The module that knows the version. */
-const VERSION_MODULE = "src/cli/version.ts";
+const VERSION_MODULE = "src/version.ts";
 
 function versionModule(): string {
   return `/** The version of the package. Made by scripts/manifest.ts out of deno.json. */

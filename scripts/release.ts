@@ -24,7 +24,7 @@ const CHANGED = [
   "deno.json",
   "package.json",
   "package-lock.json",
-  "src/cli/version.ts",
+  "src/version.ts",
 ].map((file) => join(root, file));
 
 /** Runs a program in the folder of the project, and requires that it succeeds. */

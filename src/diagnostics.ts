@@ -6,35 +6,8 @@
 import { type Channel, channel } from "node:diagnostics_channel";
 import type { PgAdapterError } from "./errors.ts";
 import type { PgAdapterEvents } from "./events.ts";
-import { type Message, MessageType } from "./wire/message.ts";
-import { byteLength } from "./wire/packet.ts";
-
-/** What a message makes the servers do that get it: the methods of Socket.IO. */
-export type PgAdapterVerb =
-  | "emit"
-  | "socketsJoin"
-  | "socketsLeave"
-  | "disconnectSockets"
-  | "fetchSockets"
-  | "serverSideEmit";
-
-/** A message of the application, on its way between servers. */
-export interface PgAdapterTrace {
-  /** The id of this process in the cluster: what tells several adapters apart. */
-  uid: string;
-  /** The namespace. */
-  nsp: string;
-  /** What it makes the servers do. */
-  verb: PgAdapterVerb;
-  /** The rooms that it is for; everybody, where there are none. */
-  rooms: (string | number)[];
-  /** The rooms that it is not for. */
-  except: (string | number)[];
-  /** How many bytes of packet or arguments it carries. */
-  bytes: number;
-  /** The id of the request, where answers are waited for: the same at all servers. */
-  requestId: string | undefined;
-}
+import { type PgAdapterTrace, traceOf } from "./trace.ts";
+import type { Message } from "./wire/message.ts";
 
 /**
  * The channels of `node:diagnostics_channel` that the adapter publishes on, with their messages. In all of them `uid` is
@@ -108,16 +81,6 @@ type Details<E extends keyof PgAdapterEvents> = Omit<
   "uid"
 >;
 
-/** Answers have none: they are part of a request. */
-const VERBS: ReadonlyMap<MessageType, PgAdapterVerb> = new Map([
-  [MessageType.BROADCAST, "emit"],
-  [MessageType.SOCKETS_JOIN, "socketsJoin"],
-  [MessageType.SOCKETS_LEAVE, "socketsLeave"],
-  [MessageType.DISCONNECT_SOCKETS, "disconnectSockets"],
-  [MessageType.FETCH_SOCKETS, "fetchSockets"],
-  [MessageType.SERVER_SIDE_EMIT, "serverSideEmit"],
-]);
-
 /** What the channels say of each event. */
 const DETAILS: {
   readonly [E in keyof PgAdapterEvents]: (...args: PgAdapterEvents[E]) => Details<E>;
@@ -161,14 +124,14 @@ export class Diagnostics {
   /** A message was queued. */
   published(channel: string, message: Message): void {
     if (!CHANNELS["socketio-pg:publish"].hasSubscribers) return;
-    const trace = this.#trace(message);
+    const trace = traceOf(message);
     if (trace !== undefined) this.#publish("socketio-pg:publish", { ...trace, channel });
   }
 
   /** A message came. */
   received(from: string | undefined, message: Message): void {
     if (!CHANNELS["socketio-pg:receive"].hasSubscribers) return;
-    const trace = this.#trace(message);
+    const trace = traceOf(message);
     if (trace !== undefined) this.#publish("socketio-pg:receive", { ...trace, from });
   }
 
@@ -190,20 +153,5 @@ export class Diagnostics {
     details: Omit<PgAdapterDiagnostics[C], "uid">,
   ): void {
     CHANNELS[name].publish({ uid: this.#uid, ...details });
-  }
-
-  #trace(message: Message): Omit<PgAdapterTrace, "uid"> | undefined {
-    const { type, nsp, rooms = [], except = [], parts = [], requestId } = message;
-    const verb = VERBS.get(type);
-    if (nsp === undefined || verb === undefined) return undefined;
-    return {
-      nsp,
-      verb,
-      // Copies: what subscribers do to them is no concern of the message.
-      rooms: [...rooms],
-      except: [...except],
-      bytes: byteLength(parts),
-      requestId,
-    };
   }
 }

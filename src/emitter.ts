@@ -29,6 +29,7 @@ import { deliveryOf } from "./emitter/target.ts";
 import type { Delivery, KeptNotification, Notification, Transport } from "./emitter/transport.ts";
 import { PgAdapterError, type PgAdapterErrorCode } from "./errors.ts";
 import { OfficialEncoder } from "./official/encoder.ts";
+import { type OutgoingTrace, type PgAdapterTracing, Tracing } from "./tracing.ts";
 import { createUid } from "./wire/frame.ts";
 
 export { BroadcastOperator } from "./emitter/operator.ts";
@@ -36,6 +37,8 @@ export { fromPg, type PgQueryable } from "./emitter/from_pg.ts";
 export { fromRpc, type RpcOptions } from "./emitter/from_rpc.ts";
 export { fromTag } from "./emitter/from_tag.ts";
 export { NamespaceOperator, PgAdapterError };
+export type { IncomingTrace, TraceContext } from "./tracing.ts";
+export type { PgAdapterTrace, PgAdapterVerb } from "./trace.ts";
 export type {
   EmitterOptions,
   EventParams,
@@ -43,7 +46,9 @@ export type {
   KeptNotification,
   Notification,
   OfficialWireOptions,
+  OutgoingTrace,
   PgAdapterErrorCode,
+  PgAdapterTracing,
   Queryable,
   Statement,
   Transport,
@@ -90,14 +95,22 @@ export class Emitter<Events extends object = EventsMap, ServerEvents extends obj
    */
   constructor(target: string | URL | Queryable | Transport, options: EmitterOptions = {}) {
     const resolved = resolveEmitterOptions(options);
-    const { prefix, maxPayload, maxBuffer, secret, encrypt, recovery } = resolved;
+    const { prefix, maxPayload, maxBuffer, secret, encrypt, recovery, tracing } = resolved;
     const delivery = deliveryOf(target, resolved);
     const uid = createUid();
     const sealer = secret === undefined ? undefined : new EdgeSealer(secret, encrypt, uid);
     const official = resolved.official && new OfficialEncoder(uid, resolved.official);
     const table = resolved.official?.tableName;
     const outbox = new Outbox(delivery, { uid, maxBuffer, sealer, recovery, table });
-    const sender: Sender = { sink: outbox, prefix, maxPayload, recovery, official };
+    const sender: Sender = {
+      sink: outbox,
+      prefix,
+      maxPayload,
+      recovery,
+      official,
+      // deno-lint-ignore no-console -- what is emitted is sent all the same, and nobody else would hear of it
+      tracing: tracing && new Tracing(tracing, (error) => console.error(error)),
+    };
     super(sender);
     this.#outbox = outbox;
     this.#sender = sender;

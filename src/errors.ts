@@ -28,7 +28,7 @@
  * | `RECOVERY_UNAVAILABLE` | connection state recovery finds no tables and may not make them |
  * | `RECOVERY_FAILED` | a session could not be kept or given back: the client gets a new one |
  * | `ATTACHMENTS_UNAVAILABLE` | the table of `@socket.io/postgres-adapter` for what is binary or large is not there, or may not be used |
- * | `HANDLER_FAILED` | a function of the application threw: a listener while a message was delivered, `redactHandshake` |
+ * | `HANDLER_FAILED` | a function of the application threw: a listener while a message was delivered, `redactHandshake`, `tracing` |
  * | `CLOSED` | the adapter or the emitter was used after `close()`, or what it sends with was over: a batch, a transaction |
  */
 export type PgAdapterErrorCode =

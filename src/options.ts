@@ -3,6 +3,7 @@
  */
 import { PgAdapterError } from "./errors.ts";
 import type { OfficialServerOptions } from "./official/options.ts";
+import type { PgAdapterTracing } from "./tracing.ts";
 import { MAX_PREFIX_BYTES } from "./wire/channel.ts";
 import { MIN_SECRET_LENGTH } from "./wire/seal.ts";
 import { isPlainText, utf8Length } from "./wire/utf8.ts";
@@ -145,6 +146,11 @@ export interface PgAdapterOptions extends OfficialServerOptions {
    * @default {{ durable: false }}
    */
   recovery?: { durable?: boolean | undefined } | undefined;
+  /**
+   * Carries the context of a trace from who emits to the servers that deliver it: `openTelemetry()` of
+   * `@x/socketio-pg/opentelemetry`, or one of your own. Without it nothing of a trace travels.
+   */
+  tracing?: PgAdapterTracing | undefined;
 }
 
 /** Options that are complete. */
@@ -169,6 +175,7 @@ export interface ResolvedOptions {
   readonly encrypt: boolean;
   readonly redactHandshake: NonNullable<PgAdapterOptions["redactHandshake"]>;
   readonly recovery: { readonly durable: boolean };
+  readonly tracing: PgAdapterTracing | undefined;
   readonly wire: OfficialServerOptions["wire"];
   readonly channelPrefix: string | undefined;
   readonly tableName: string | undefined;
@@ -197,6 +204,7 @@ const DEFAULTS: ResolvedOptions = {
   encrypt: false,
   redactHandshake: false,
   recovery: { durable: false },
+  tracing: undefined,
   wire: undefined,
   channelPrefix: undefined,
   tableName: undefined,
@@ -254,7 +262,20 @@ export function resolveOptions(given: PgAdapterOptions): ResolvedOptions {
   if (
     typeof options.redactHandshake !== "boolean" && typeof options.redactHandshake !== "function"
   ) refuse("redactHandshake", "true, false or a function", options.redactHandshake);
+  checkTracing(options.tracing);
   return Object.freeze({ ...options, recovery: resolveRecovery(options.recovery) });
+}
+
+/** Requires a `tracing`, or none. */
+export function checkTracing(given: unknown, owner?: OptionsOwner): void {
+  if (given === undefined) return;
+  const wanted = "an object with send() and receive(), or one of them";
+  if (given === null || typeof given !== "object") refuse("tracing", wanted, given, owner);
+  const { send, receive } = given as Record<string, unknown>;
+  const methods = [send, receive].filter((method) => method !== undefined);
+  if (methods.length === 0 || methods.some((method) => typeof method !== "function")) {
+    refuse("tracing", wanted, given, owner);
+  }
 }
 
 function resolveRecovery(given: unknown): ResolvedOptions["recovery"] {

@@ -25,6 +25,8 @@ import { Listener } from "./listener.ts";
 import { Membership } from "./membership.ts";
 import { type Place, Places } from "./places.ts";
 import { Presence } from "./presence.ts";
+import { traceOf } from "../trace.ts";
+import { Tracing } from "../tracing.ts";
 import type { Delivers } from "./packer.ts";
 import { type Logging, Publisher } from "./publisher.ts";
 import { Pulse } from "./pulse.ts";
@@ -109,6 +111,7 @@ export class Bus {
   readonly #holdOff: HoldOff;
   readonly #queueWatch: QueueWatch;
   readonly #diagnostics: Diagnostics = new Diagnostics(this.uid);
+  readonly #tracing: Tracing | undefined;
   readonly #latency: Latency = new Latency();
   readonly #errors: PgAdapterStats["errors"] = {};
   readonly #echoMs: number;
@@ -127,6 +130,8 @@ export class Bus {
   ) {
     this.options = options;
     this.#events = events;
+    const { tracing } = options;
+    this.#tracing = tracing && new Tracing(tracing, (error) => this.report(error));
     events.observe((event, args) => {
       if (event === "error") {
         const [{ code }] = args as PgAdapterEvents["error"];
@@ -465,9 +470,16 @@ export class Bus {
       this.report(new PgAdapterError("CLOSED", "Cannot publish as the adapter was closed"));
       return false;
     }
-    const isQueued = this.#publisher.publish(channel, message, logging);
+    const isQueued = this.#publisher.publish(channel, this.#traced(channel, message), logging);
     if (isQueued) this.#diagnostics.published(channel, message);
     return isQueued;
+  }
+
+  /** A message with what travels of its trace. */
+  #traced(channel: string, message: Message): Message {
+    const trace = this.#tracing && traceOf(message);
+    const context = trace && this.#tracing?.send({ ...trace, channel });
+    return context === undefined ? message : { ...message, context };
   }
 
   /** Sends an answer to one process; one that comes after `close()` is not missed, as this process has said goodbye. */
@@ -590,7 +602,7 @@ export class Bus {
       // None if it was closed meanwhile, or for a message that came on a channel of two names.
       if (route === undefined) return;
       this.#diagnostics.received(uid, message);
-      route.receive(uid, message);
+      this.#hand(route, uid, message);
     } catch (fault) {
       if (fault instanceof MalformedMessage) throw fault;
       this.report(
@@ -603,6 +615,14 @@ export class Bus {
         ),
       );
     }
+  }
+
+  /** Hands a message to its namespace, in the context of its trace. */
+  #hand(route: Route, from: string | undefined, message: Message): void {
+    const trace = this.#tracing && traceOf(message);
+    const deliver = () => route.receive(from, message);
+    if (trace === undefined) return deliver();
+    this.#tracing!.receive({ ...trace, from }, message.context ?? {}, deliver);
   }
 
   /** Both connections are up: say hello. Its echo and the answers of the others are what makes it ready. */

@@ -12,7 +12,7 @@ import type { CliIo } from "./io.ts";
 import { monitor } from "./monitor.ts";
 import { nodes } from "./nodes.ts";
 import { trigger } from "./trigger.ts";
-import { VERSION } from "./version.ts";
+import { VERSION } from "../version.ts";
 
 /** The commands. */
 export const COMMANDS: readonly Command[] = [

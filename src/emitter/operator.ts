@@ -9,6 +9,8 @@ import { encodeMessage, type Flags, type Message, MessageType } from "../wire/me
 import { byteLength, encodeArgs, encodeEvent, eventStart } from "../wire/packet.ts";
 import type { OfficialEncoder } from "../official/encoder.ts";
 import type { OfficialNotification } from "../official/message.ts";
+import { traceOf } from "../trace.ts";
+import type { Tracing } from "../tracing.ts";
 import { isForNobody, isRoom, targetRooms } from "../wire/rooms.ts";
 import { checkOutgoing, checkOutgoingEvent, checkRoomNames } from "./checks.ts";
 import { keyOf } from "./kept.ts";
@@ -38,6 +40,7 @@ export interface Sender {
   readonly recovery: boolean;
   /** What encodes messages for the wire of `@socket.io/postgres-adapter`, where it is spoken, too. */
   readonly official?: OfficialEncoder | undefined;
+  readonly tracing?: Tracing | undefined;
 }
 
 /** Whom the next verb is for. */
@@ -189,14 +192,17 @@ export class BroadcastOperator<
   }
 
   #send(type: MessageType, what: string, content: () => Partial<Message>): Promise<void> {
-    const { sink, prefix, official } = this.#sender;
+    const { sink, prefix, official, tracing } = this.#sender;
     const { nsp } = this.#target;
     let item: Outgoing;
     let also: readonly OfficialNotification[];
     try {
       const message = this.#message(type, content());
+      const channel = namespaceChannel(prefix, nsp);
+      const trace = tracing && traceOf(message);
+      const context = trace && tracing.send({ ...trace, channel });
       item = {
-        ...outgoing(namespaceChannel(prefix, nsp), encodeMessage(message)),
+        ...outgoing(channel, encodeMessage(context ? { ...message, context } : message)),
         ...this.#kept(type),
       };
       also = official?.encode(message) ?? [];

@@ -12,9 +12,11 @@ import {
   checkNumber,
   checkPrefix,
   checkSealing,
+  checkTracing,
   MAX_MS,
   refuse,
 } from "../options.ts";
+import type { PgAdapterTracing } from "../tracing.ts";
 import type { Secret } from "./sealer.ts";
 
 /** Options of an emitter. Each may be left out or `undefined`. */
@@ -73,6 +75,10 @@ export interface EmitterOptions extends OfficialWireOptions {
    * @default {false}
    */
   recovery?: boolean | undefined;
+  /**
+   * What carries the context of a trace to the servers: the `tracing` of their adapters, of which `send()` is called.
+   */
+  tracing?: PgAdapterTracing | undefined;
 }
 
 /** Options that are complete. */
@@ -86,6 +92,7 @@ export interface ResolvedEmitterOptions {
   readonly secret: Secret | readonly Secret[] | undefined;
   readonly encrypt: boolean;
   readonly recovery: boolean;
+  readonly tracing: PgAdapterTracing | undefined;
   /** The wire of `@socket.io/postgres-adapter`, where it is spoken, too. */
   readonly official: OfficialOptions | undefined;
 }
@@ -101,6 +108,7 @@ const DEFAULTS: Omit<ResolvedEmitterOptions, "official"> & OfficialWireOptions =
   secret: undefined,
   encrypt: false,
   recovery: false,
+  tracing: undefined,
   wire: undefined,
   channelPrefix: undefined,
   tableName: undefined,
@@ -132,6 +140,7 @@ export function resolveEmitterOptions(given: EmitterOptions): ResolvedEmitterOpt
   checkNumber("maxBuffer", maxBuffer, 0, Number.MAX_SAFE_INTEGER, "bytes", "emitter");
   checkSealing(secret, encrypt, "emitter");
   checkBoolean("recovery", recovery, "emitter");
+  checkTracing(options.tracing, "emitter");
   const official = resolveOfficial(options, "emitter");
   if (official !== undefined && recovery) {
     refuse("recovery", 'false with wire: "official"', recovery, "emitter");

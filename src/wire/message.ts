@@ -9,6 +9,7 @@
  * way has to look into. Lengths count UTF-16 code units, the unit of JavaScript's strings.
  */
 import { fromBase64, toBase64 } from "./base64.ts";
+import { MAX_CONTEXT_FIELDS, MAX_CONTEXT_LENGTH, type TraceContext } from "./context.ts";
 import { isJsonTooDeep, MAX_NESTING } from "./nesting.ts";
 import { decodeArgs, type Part } from "./packet.ts";
 import { isRoom, MAX_NAME_LENGTH, MAX_ROOMS, type Room } from "./rooms.ts";
@@ -70,6 +71,8 @@ export interface Message {
   parser?: string;
   /** What the type needs besides: rooms to join, whether to close, a count, a state, the error of an answer. */
   value?: unknown;
+  /** What travels of a trace. */
+  context?: TraceContext;
   /** The encoded packet or arguments. */
   parts?: readonly Part[];
   /**
@@ -90,6 +93,7 @@ interface Header {
   q?: string;
   e?: string;
   v?: unknown;
+  c?: TraceContext;
   /** Form and length of each part, `t34b8`: `t` text as it is, `b` base64 of binary, `j` text as a JSON string. */
   p?: string;
 }
@@ -126,6 +130,7 @@ export function encodeMessage(message: Message): string {
   if (message.requestId !== undefined) header.q = message.requestId;
   if (message.parser !== undefined) header.e = message.parser;
   if (message.value !== undefined) header.v = message.value;
+  if (message.context !== undefined) header.c = message.context;
   const parts = message.parts ?? [];
   let body = "";
   const [only] = parts;
@@ -197,7 +202,7 @@ function lengthIn(text: string, start: number, end: number): number {
 
 function decodeRecord(head: string, body: string): Message {
   const header = parseObject(head) as Partial<Header>;
-  const { t, n, r, x, f, q, e, v, p } = header;
+  const { t, n, r, x, f, q, e, v, c, p } = header;
   if (!TYPES.has(t)) {
     throw new MalformedMessage(
       `Cannot read a record of type ${typeof t === "number" ? t : typeof t}`,
@@ -211,9 +216,27 @@ function decodeRecord(head: string, body: string): Message {
   if (q !== undefined) message.requestId = matching(q, "request id", /^[0-9a-z]{1,32}$/);
   if (e !== undefined) message.parser = matching(e, "parser", /^[0-9a-f]{8}$/);
   if (v !== undefined) message.value = v;
+  if (c !== undefined) message.context = contextOf(c);
   if (p !== undefined) message.parts = decodeParts(p, body);
   else if (body !== "") message.parts = [body];
   return message;
+}
+
+function contextOf(value: unknown): TraceContext {
+  if (value === null || typeof value !== "object" || Array.isArray(value)) {
+    throw new MalformedMessage("Cannot read a message as the context of its trace is no object");
+  }
+  const fields = Object.entries(value);
+  let length = 0;
+  for (const [name, each] of fields) {
+    length += name.length + text(each, `field ${excerpt(name)} of the context of a trace`).length;
+  }
+  if (fields.length > MAX_CONTEXT_FIELDS || length > MAX_CONTEXT_LENGTH) {
+    throw new MalformedMessage(
+      `Cannot read a message as the context of its trace has ${fields.length} fields and ${length} characters, more than ${MAX_CONTEXT_FIELDS} or ${MAX_CONTEXT_LENGTH}`,
+    );
+  }
+  return value as TraceContext;
 }
 
 function decodeParts(forms: unknown, body: string): Part[] {

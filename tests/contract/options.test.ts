@@ -36,6 +36,7 @@ const REFUSED: Record<string, unknown[]> = {
   recovery: [true, "durable", 1, null, [], { durable: "yes" }, { durable: null }, {
     Durable: true,
   }],
+  tracing: [true, "otel", 1, null, {}, [], { send: 1 }, { send: () => undefined, receive: "x" }],
 };
 
 for (const [name, values] of Object.entries(REFUSED)) {

@@ -16,7 +16,11 @@ import { exportedNames, type ModuleOptions, OWN_COMPILER, typeErrors } from "./t
 
 const { name, version } = denoManifest();
 const dir = await temporaryFolder();
-await installPackage(dir, (await packPackage()).tarball, ["socket.io", "postgres"]);
+await installPackage(dir, (await packPackage()).tarball, [
+  "socket.io",
+  "postgres",
+  "@opentelemetry/api",
+]);
 
 /** Runs a program in the folder, and returns what it printed. */
 async function node(file: string, code: string): Promise<string> {
@@ -127,6 +131,23 @@ test("the SQL is that of the source, from either build", async () => {
     `,
   );
   assert.deepEqual(JSON.parse(printed), [sqlText(), sqlText()]);
+});
+
+test("traces are made by the OpenTelemetry that the application has, from either build", async () => {
+  const printed = await node(
+    "opentelemetry.mjs",
+    `
+    import { createRequire } from "node:module";
+    import { propagation, trace } from "@opentelemetry/api";
+    import { openTelemetry } from "${name}/opentelemetry";
+    const required = createRequire(import.meta.url)("${name}/opentelemetry");
+    propagation.setGlobalPropagator({ inject: (_context, carrier) => carrier.set = "yes" });
+    const message = { nsp: "/", verb: "emit", rooms: [], except: [], bytes: 1 };
+    const sent = [openTelemetry(), required.openTelemetry()].map((each) => each.send(message));
+    console.log(JSON.stringify([sent, Object.keys(required)]));
+    `,
+  );
+  assert.deepEqual(JSON.parse(printed), [[{ set: "yes" }, { set: "yes" }], ["openTelemetry"]]);
 });
 
 test("an instance of the CommonJS copy is one for Node's own import of it", async () => {

@@ -12,7 +12,7 @@ import { type Scope, test } from "../support/test.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const COPIED = [
-  ...["scripts/release.ts", "scripts/release", "scripts/manifest.ts", "src/cli/version.ts"],
+  ...["scripts/release.ts", "scripts/release", "scripts/manifest.ts", "src/version.ts"],
   ...["deno.json", "package.json", "package-lock.json", "CHANGELOG.md", ".ci/run"],
 ];
 const skip = runtime === "deno" ? false : "the script is Deno's";
@@ -92,7 +92,7 @@ test("a version is made, checked and not published", (scope) => {
     /^## Pending\n\n## 0\.2\.0 \(\d{4}-\d\d-\d\d\)\n\n- New/m,
   );
   assert.deepEqual(copy.git("diff", "--name-only").split("\n"), [
-    ...["CHANGELOG.md", "deno.json", "package-lock.json", "package.json", "src/cli/version.ts"],
+    ...["CHANGELOG.md", "deno.json", "package-lock.json", "package.json", "src/version.ts"],
   ]);
   assert.equal(copy.git("tag"), "");
 
@@ -149,6 +149,7 @@ test("a scope and a repository are what the registries take", () => {
     obstacles({ name, version: "1.0.0", license: "MIT", exports: {} }, {
       description: "",
       dependencies: {},
+      peerDependencies: {},
       devDependencies: {},
       repository,
     }).length;

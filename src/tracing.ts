@@ -42,8 +42,8 @@ export interface PgAdapterTracing {
    * A message is about to be sent to other servers. Called at once, in the async context of who sends it.
    *
    * @param message What is sent.
-   * @returns What travels with it: at most 8 fields, and 2,000 characters of names and values. Those that do not fit are
-   * left out, the later ones first.
+   * @returns What travels with it: at most 8 fields, and 2,000 characters of names and values. What does not fit
+   * beside the fields before it is left out.
    */
   send?(message: OutgoingTrace): TraceContext | undefined;
   /**
@@ -70,12 +70,22 @@ export class Tracing {
   /** What travels with a message. */
   send(message: OutgoingTrace): TraceContext | undefined {
     try {
-      const context = this.#tracing.send?.(message);
-      return context === undefined || context === null ? undefined : fitting(context);
+      const context: unknown = this.#tracing.send?.(message);
+      if (context === undefined || context === null) return undefined;
+      if (isThenable(context)) {
+        this.#catch("send", context);
+        throw new Error("it returns a promise, and nothing can wait for that");
+      }
+      return fitting(context as TraceContext);
     } catch (cause) {
       this.#failed("send", cause);
       return undefined;
     }
+  }
+
+  /** Whether it wants to hear of what comes. */
+  get isReceiving(): boolean {
+    return this.#tracing.receive !== undefined;
   }
 
   /** Delivers a message, once; throws what `deliver` throws. */
@@ -93,12 +103,20 @@ export class Tracing {
       }
     };
     try {
-      this.#tracing.receive?.(message, context, once);
+      const returned: unknown = this.#tracing.receive?.(message, context, once);
+      if (isThenable(returned)) this.#catch("receive", returned, () => fault?.cause);
     } catch (cause) {
       if (cause !== fault?.cause) this.#failed("receive", cause);
     }
     once();
     if (fault !== undefined) throw fault.cause;
+  }
+
+  /** One that is asynchronous, and rejects, ends no process. */
+  #catch(method: string, returned: PromiseLike<unknown>, known?: () => unknown): void {
+    returned.then(undefined, (cause) => {
+      if (known === undefined || cause !== known()) this.#failed(method, cause);
+    });
   }
 
   #failed(method: string, cause: unknown): void {
@@ -107,14 +125,19 @@ export class Tracing {
   }
 }
 
-/** The fields that may travel, from the first on. */
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return value !== null && typeof value === "object" &&
+    typeof (value as { then?: unknown }).then === "function";
+}
+
+/** The fields that may travel: those that fit, the first ones first. */
 function fitting(context: TraceContext): TraceContext | undefined {
   const fields: [string, string][] = [];
-  let length = 0;
+  let left = MAX_CONTEXT_LENGTH;
   for (const [name, value] of Object.entries(context)) {
-    if (typeof value !== "string") continue;
-    length += name.length + value.length;
-    if (length > MAX_CONTEXT_LENGTH || fields.length === MAX_CONTEXT_FIELDS) break;
+    if (fields.length === MAX_CONTEXT_FIELDS) break;
+    if (typeof value !== "string" || name.length + value.length > left) continue;
+    left -= name.length + value.length;
     fields.push([name, value]);
   }
   return fields.length === 0 ? undefined : Object.fromEntries(fields);

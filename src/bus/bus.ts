@@ -477,7 +477,8 @@ export class Bus {
 
   /** A message with what travels of its trace. */
   #traced(channel: string, message: Message): Message {
-    const trace = this.#tracing && traceOf(message);
+    // What is sent to this process alone, with recovery, is no matter of others.
+    const trace = this.#tracing && channel !== this.privateChannel ? traceOf(message) : undefined;
     const context = trace && this.#tracing?.send({ ...trace, channel });
     return context === undefined ? message : { ...message, context };
   }
@@ -619,7 +620,7 @@ export class Bus {
 
   /** Hands a message to its namespace, in the context of its trace. */
   #hand(route: Route, from: string | undefined, message: Message): void {
-    const trace = this.#tracing && traceOf(message);
+    const trace = this.#tracing?.isReceiving ? traceOf(message) : undefined;
     const deliver = () => route.receive(from, message);
     if (trace === undefined) return deliver();
     this.#tracing!.receive({ ...trace, from }, message.context ?? {}, deliver);

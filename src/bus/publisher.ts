@@ -312,7 +312,7 @@ export class Publisher {
 
   /** Settles when all that was published before is committed. */
   flush(): Promise<void> {
-    if (this.isIdle) return Promise.resolve();
+    if (this.isIdle || this.#isClosed) return Promise.resolve();
     const { promise, resolve } = deferred<void>();
     this.#flushes.push({ until: this.#queue.end, resolve });
     return promise;

@@ -59,6 +59,14 @@ const base = Adapter.prototype as unknown as {
   apply(this: Adapter, opts: BroadcastOptions, callback: (socket: InnerSocket) => void): void;
 };
 
+/** A client that will be given what it has missed in a moment, and what comes until then. */
+interface Returning {
+  readonly rooms: ReadonlySet<Room>;
+  readonly missed: unknown[][];
+  /** The number of the last packet that it has. */
+  upTo: number;
+}
+
 const NOBODY: ReadonlyMap<string, boolean> = new Map();
 const NO_ROOMS: ReadonlySet<Room> = new Set();
 
@@ -74,6 +82,10 @@ export class RecoveringAdapter extends NamespaceAdapter {
   #restoring = 0;
   /** What was given to clients meanwhile. */
   #recent: Message[] = [];
+  /** What was given to them meanwhile before it was known to be in the log. */
+  #recentlyGiven: OwnPacket[] = [];
+  /** Clients whose sessions are restored and whose sockets are about to be made. */
+  readonly #returning: Map<string, Returning> = new Map();
   /** Up to which number clients that came back have got everything, as long as that may come again. */
   readonly #restored: Map<string, number> = new Map();
   /** The sockets that were given a packet without its number, and none with a later number since. */
@@ -210,11 +222,14 @@ export class RecoveringAdapter extends NamespaceAdapter {
     if (recovery === undefined || after === undefined) return this.#expired();
     this.#restoring++;
     try {
-      const restored = await recovery.restore(pid, this.channel, after, this.#own);
+      const restored = await recovery.restore(pid, this.channel, after, this.#own.hasGiven);
       return restored === undefined ? this.#expired() : this.#recovered(restored, after);
     } finally {
       this.#restoring--;
-      if (this.#restoring === 0) this.#recent = [];
+      if (this.#restoring === 0) {
+        this.#recent = [];
+        this.#recentlyGiven = [];
+      }
     }
   }
 
@@ -252,9 +267,12 @@ export class RecoveringAdapter extends NamespaceAdapter {
       if (own.number !== undefined && own.number <= upTo) own.decided.set(sid, false);
     }
     if (own.isLogged) {
-      this.#eachOf(own.message, (id) => {
-        if (own.decided.get(id) ?? true) this.#ahead.add(id);
-      });
+      const isFirst = (id: string) => own.decided.get(id) ?? true;
+      this.#eachOf(own.message, (id) => isFirst(id) && this.#ahead.add(id));
+      for (const [sid, { rooms }] of this.#returning) {
+        if (isFirst(sid) && isFor(rooms, own.message)) this.#ahead.add(sid);
+      }
+      if (this.#restoring > 0) this.#recentlyGiven.push(own);
     }
     this.#giveOwn(own, undefined);
   }
@@ -279,6 +297,7 @@ export class RecoveringAdapter extends NamespaceAdapter {
     const decided = new Map(this.#decided);
     this.#decided = NOBODY;
     const numbered = number === undefined ? message : { ...message, number };
+    if (!asks && this.#only === undefined) this.#keepForReturning(numbered, decided);
     const except = new Set<Room>(message.except);
     if (number !== undefined) {
       this.#note(numbered, number);
@@ -292,12 +311,29 @@ export class RecoveringAdapter extends NamespaceAdapter {
       if (this.#ahead.size > 0 && number > this.#aheadUntil && !this.#own.hasGiven) {
         this.#eachOf(message, (id) => this.#ahead.delete(id));
       }
-    } else if (!asks) this.#writeToReturned(message, except, decided);
+    } else if (!asks && this.#only === undefined) {
+      this.#writeToReturned(message, except, decided);
+    }
     const packet = asks
       ? this.#packet([...message.parts ?? []])
       : this.#packet(this.#withOffset(message.parts ?? [], number ?? this.#last, number));
     this.#decided = decided;
     super.write(packet, { ...numbered, except: [...except] });
+  }
+
+  /** Whose socket is made in a moment gets it with what it has missed. */
+  #keepForReturning(message: Message, decided: ReadonlyMap<string, boolean>): void {
+    for (const [sid, returning] of this.#returning) {
+      const { number = Infinity } = message;
+      if (number <= returning.upTo) continue;
+      if (!(decided.get(sid) ?? isFor(returning.rooms, message))) continue;
+      this.#miss(returning, { ...message, trusted: true });
+    }
+  }
+
+  #miss(returning: Returning, message: Message): void {
+    returning.upTo = message.number ?? returning.upTo;
+    returning.missed.push([...this.decode(message), encodeOffset(returning.upTo, this.#mark)]);
   }
 
   /** Who came back with more than was given to clients here must not be taken back by what is not in the log. */
@@ -326,19 +362,27 @@ export class RecoveringAdapter extends NamespaceAdapter {
   }
 
   #recovered({ session, packets }: Restored, after: number): RecoveredSession {
-    const rooms = new Set<Room>(session.rooms);
+    const { sid } = session;
     const top = packets.at(-1)?.number ?? after;
     // What came meanwhile and is not later was in the log already.
     const later = this.#recent.filter(({ number = 0 }) => number > top);
-    const missed = [...packets, ...later].filter((message) => isFor(rooms, message));
-    this.#restored.set(session.sid, Math.max(top, this.#last ?? 0));
-    return {
-      ...session,
-      missedPackets: missed.map((message) => [
-        ...this.decode(message),
-        encodeOffset(message.number!, this.#mark),
-      ]),
-    };
+    const rooms = new Set<Room>(session.rooms);
+    const returning: Returning = { rooms, missed: [], upTo: after };
+    for (const message of [...packets, ...later]) {
+      if (isFor(rooms, message)) this.#miss(returning, message);
+    }
+    returning.upTo = Math.max(top, this.#last ?? 0);
+    for (const { message, number, isBack } of this.#recentlyGiven) {
+      // What is back is among the others, or older; the rest will be, and is given to nobody then.
+      if (number !== undefined && (isBack || number <= top) || !isFor(rooms, message)) continue;
+      this.#miss(returning, { ...message, trusted: true });
+      this.#ahead.add(sid);
+    }
+    this.#restored.set(sid, returning.upTo);
+    this.#returning.set(sid, returning);
+    // Its socket is there before that: promises come before timers.
+    setTimeout(() => this.#returning.delete(sid));
+    return { ...session, missedPackets: returning.missed };
   }
 
   #expired(): null {

@@ -30,16 +30,10 @@ export class OwnPackets {
   readonly #packets: Set<OwnPacket> = new Set();
   /** How many of them were given to clients without their numbers. */
   #given = 0;
-  #givenInAll = 0;
 
   /** Whether some were given to clients and may not be in the log yet. */
   get hasGiven(): boolean {
     return this.#given > 0;
-  }
-
-  /** How many were ever given to clients before they were back. */
-  get givenInAll(): number {
-    return this.#givenInAll;
   }
 
   /** A packet is about to be sent. */
@@ -85,7 +79,6 @@ export class OwnPackets {
   /** It is given to clients before it is back. */
   give(packet: OwnPacket): void {
     packet.isGiven = true;
-    this.#givenInAll++;
     if (packet.isBack) this.#packets.delete(packet);
     else this.#given++;
   }

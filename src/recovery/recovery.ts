@@ -32,14 +32,6 @@ export interface RecoveryPublisher {
   query(text: string, parameters: (string | null)[]): Promise<Rows>;
 }
 
-/** What clients were given before it was known to be in the log. */
-export interface Given {
-  /** Whether some of it may not be in the log yet. */
-  readonly hasGiven: boolean;
-  /** How often that happened in all. */
-  readonly givenInAll: number;
-}
-
 /** What recovery has done. */
 export interface RecoveryStats {
   /** Sessions that were kept. */
@@ -250,20 +242,20 @@ export class Recovery {
    *
    * @param namespace The channel of its namespace.
    * @param after The number of the last packet that the client has received.
-   * @param given What clients of this server have got that may not be in the log yet.
+   * @param isBehind Whether clients have got things that are not in the log yet.
    * @returns The session and what may be for it, or nothing: there is none, it is too old, or not all can be told.
    */
   async restore(
     pid: string,
     namespace: string,
     after: number,
-    given: Given,
+    isBehind = false,
   ): Promise<Restored | undefined> {
     try {
       const restored = await withDeadline(
-        this.#restore(pid, namespace, after, performance.now() + RESTORE_MS, given),
+        this.#restore(pid, namespace, after, performance.now() + RESTORE_MS, isBehind),
         RESTORE_MS,
-        () => new Error(`PostgreSQL did not answer within ${RESTORE_MS} ms`),
+        tooLate,
       );
       if (restored === undefined) this.stats.expired++;
       else this.stats.restored++;
@@ -280,14 +272,13 @@ export class Recovery {
     namespace: string,
     after: number,
     end: number,
-    given: Given,
+    isBehind: boolean,
   ): Promise<Restored | undefined> {
+    if (isBehind) await this.#flushed(end);
     const { maxDisconnectionDuration, silence } = this.#options;
     const taker = this.#next();
     let lateUntil: number | undefined;
     for (let look = LOOK_MS;; look *= 2) {
-      const { hasGiven, givenInAll } = given;
-      if (hasGiven) await this.#publisher.flush();
       const rows = await this.#ask(
         "select * from socketio.recovery_restore($1,$2,$3,$4,$5,$6,$7)",
         [
@@ -306,11 +297,7 @@ export class Recovery {
         if (first["frame"] === null) return undefined;
         const session = decodeSession(pid, String(first["frame"]), this.#sealer);
         const packets = await this.#packets(rest, after, end);
-        if (packets === undefined) return undefined;
-        if (given.givenInAll === givenInAll) return { session, packets };
-        // Others got something that was not in the log when it was asked. It is given to this one again.
-        if (performance.now() > end) return undefined;
-        continue;
+        return packets === undefined ? undefined : { session, packets };
       }
       lateUntil ??= Math.min(end, performance.now() + LATE_MS);
       const left = lateUntil - performance.now();
@@ -325,13 +312,18 @@ export class Recovery {
     for (;;) {
       try {
         // What a client gets from the log, and its server hears of later, is known by its number.
-        if (this.#publisher.isUnclear()) await this.#publisher.flush();
+        if (this.#publisher.isUnclear()) await this.#flushed(end);
         return await this.#publisher.query(text, parameters);
       } catch (fault) {
         if (!(fault instanceof PgAdapterError) || performance.now() > end) throw fault;
       }
       await pause(LOOK_MS);
     }
+  }
+
+  /** All that was published before is in the log. Who waits no longer takes no session, and asks nothing. */
+  async #flushed(end: number): Promise<void> {
+    await withDeadline(this.#publisher.flush(), Math.max(0, end - performance.now()), tooLate);
   }
 
   /** The packets of these rows; nothing when pieces of them are not there any more, or too many. */
@@ -437,6 +429,10 @@ function keyOf({ uid, sequence, chunk }: Frame): string {
 
 function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+function tooLate(): Error {
+  return new Error(`PostgreSQL did not answer within ${RESTORE_MS} ms`);
 }
 
 function failed(what: string, cause: unknown): PgAdapterError {

@@ -227,13 +227,18 @@ function contextOf(value: unknown): TraceContext {
     throw new MalformedMessage("Cannot read a message as the context of its trace is no object");
   }
   const fields = Object.entries(value);
-  let length = 0;
-  for (const [name, each] of fields) {
-    length += name.length + text(each, `field ${excerpt(name)} of the context of a trace`).length;
-  }
-  if (fields.length > MAX_CONTEXT_FIELDS || length > MAX_CONTEXT_LENGTH) {
+  if (fields.length > MAX_CONTEXT_FIELDS) {
     throw new MalformedMessage(
-      `Cannot read a message as the context of its trace has ${fields.length} fields and ${length} characters, more than ${MAX_CONTEXT_FIELDS} or ${MAX_CONTEXT_LENGTH}`,
+      `Cannot read a message as the context of its trace has ${fields.length} fields, more than ${MAX_CONTEXT_FIELDS}`,
+    );
+  }
+  const length = fields.reduce(
+    (sum, [name, each]) => sum + name.length + text(each, "context of a trace").length,
+    0,
+  );
+  if (length > MAX_CONTEXT_LENGTH) {
+    throw new MalformedMessage(
+      `Cannot read a message as the context of its trace has ${length} characters, more than ${MAX_CONTEXT_LENGTH}`,
     );
   }
   return value as TraceContext;

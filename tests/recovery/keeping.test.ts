@@ -21,8 +21,6 @@ class Puppet {
   readonly asked: Asked[] = [];
   readonly errors: PgAdapterError[] = [];
   isUnclear = false;
-  /** What clients were given before it is in the log. */
-  readonly given = { hasGiven: false, givenInAll: 0 };
   readonly recovery: Recovery = new Recovery("0123456789abcdef", OPTIONS, undefined, {
     isUnclear: () => this.isUnclear,
     flush: () => {
@@ -138,7 +136,7 @@ test("many sessions go in statements of a bounded size", async () => {
 
 test("who asks for a session asks again as the same one when the connection is lost", async () => {
   const puppet = new Puppet();
-  const restoring = puppet.recovery.restore("one", "channel", 7, puppet.given);
+  const restoring = puppet.recovery.restore("one", "channel", 7);
   const first = await puppet.next();
   first.fail(new PgAdapterError("CONNECTION_LOST", "the connection is lost"));
   const second = await puppet.next();
@@ -153,7 +151,7 @@ test("who asks for a session asks again as the same one when the connection is l
 test("who asks while the database does not answer gives up, and stops asking", async () => {
   const puppet = new Puppet();
   const start = performance.now();
-  assert.equal(await puppet.recovery.restore("one", "channel", 7, puppet.given), undefined);
+  assert.equal(await puppet.recovery.restore("one", "channel", 7), undefined);
   assert.ok(performance.now() - start < 4_000);
   (await puppet.next()).fail(new PgAdapterError("CONNECTION_LOST", "the connection is lost"));
   await until("a time in which it would have asked", () => performance.now() - start > 2_300);
@@ -174,25 +172,23 @@ function sessionRows(...messages: [number: number, text: string][]): Record<stri
   ];
 }
 
-test("who comes back while others are given what is not in the log yet gets it from there", async () => {
+test("who waited for what was sent before, and waits no longer, takes no session", async () => {
   const puppet = new Puppet();
-  const restoring = puppet.recovery.restore("one", "channel", 7, puppet.given);
-  const first = await puppet.next();
-  // The database was away meanwhile: this was asked on a new connection, before what waits is sent there.
-  Object.assign(puppet.given, { hasGiven: true, givenInAll: 2 });
-  first.answer(sessionRows([8, "before"]));
-  await puppet.flushed();
-  const second = await puppet.next();
-  assert.deepEqual(second.parameters, first.parameters);
-  second.answer(sessionRows([8, "before"], [9, "given"], [10, "given"]));
-  const restored = await restoring;
-  assert.deepEqual(restored?.packets.map(({ number }) => number), [8, 9, 10]);
-  assert.equal(puppet.recovery.stats.restored, 1);
+  const behind = puppet.recovery.restore("one", "channel", 7, true);
+  puppet.isUnclear = true;
+  const unclear = puppet.recovery.restore("two", "channel", 7);
+  assert.deepEqual(await Promise.all([behind, unclear]), [undefined, undefined]);
+  assert.deepEqual(puppet.errors.map(({ code }) => code), ["RECOVERY_FAILED", "RECOVERY_FAILED"]);
+  // PostgreSQL is back.
+  puppet.isUnclear = false;
+  for (const settle of puppet.flushes.splice(0)) settle();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.equal(puppet.asked.length, 0);
 });
 
 test("who comes back waits for what may be committed, or be sent again", async () => {
   const puppet = new Puppet();
-  const restoring = puppet.recovery.restore("one", "channel", 7, puppet.given);
+  const restoring = puppet.recovery.restore("one", "channel", 7);
   puppet.isUnclear = true;
   (await puppet.next()).fail(new PgAdapterError("CONNECTION_LOST", "the connection is lost"));
   await until("a flush", () => puppet.flushes.length > 0);

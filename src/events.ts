@@ -16,7 +16,8 @@ export interface PgAdapterEvents {
   reconnect: [];
   /**
    * Messages of another server were missed for good: this one was away for longer than that one remembers. How many it
-   * says; when it is gone itself nobody knows, nor whether there were any.
+   * says; when it is gone itself nobody knows, nor whether there were any, and the same holds when thousands of frames
+   * are not remembered of which some were heard.
    */
   gap: [gap: { uid: string; missed: number | undefined }];
   /** A client came back too late, or with what no session is known for: it got a new one. */

@@ -1,7 +1,7 @@
 /**
  * The other processes that are heard: what they send, in order, and what was missed of it, which is asked for.
  */
-import { type Ask, decodeAsk, decodeAskEnd, MAX_LOST } from "../wire/ask.ts";
+import { type Ask, type AskEnd, decodeAsk, decodeAskEnd } from "../wire/ask.ts";
 import { type Frame, ownCopy } from "../wire/frame.ts";
 import { type Deferred, deferred } from "./deadline.ts";
 import { Sender, type Wait } from "./sender.ts";
@@ -245,7 +245,8 @@ export class Processes {
   }
 
   #answered(sender: Sender, sequence: number, body: string): void {
-    const { id, lost, back } = decodeAskEnd(body);
+    const end = decodeAskEnd(body);
+    const { id, back } = end;
     const wait = sender.waitOf(id);
     if (wait === undefined) return;
     if (back !== undefined && back < performance.now() - wait.openedAt) {
@@ -254,15 +255,8 @@ export class Processes {
       return this.#ask(sender, wait);
     }
     const { order = 0 } = wait.asked ?? {};
-    let missed = 0;
-    for (const [i, { sequence, messages }] of lost.entries()) {
-      // What came before the question was heard is not remembered either, and is not missed.
-      const hasCome = i === 0 && lost.length > MAX_LOST
-        ? sender.hasAll(wait.after, sequence)
-        : sender.hasCome(sequence);
-      if (!hasCome) missed += messages;
-    }
-    if (missed > 0) this.#events.gap(sender.uid, missed);
+    const missed = missedOf(sender, wait, end);
+    if (missed !== 0) this.#events.gap(sender.uid, missed);
     this.#settle(sender, id, sequence);
     // Questions are heard in their order: those before this one were not.
     this.#askAgain(sender, order);
@@ -343,4 +337,15 @@ export class Processes {
     }
     return sender;
   }
+}
+
+/**
+ * How many messages of a sender are missed for good, as it says. What came before the question was heard is not remembered
+ * either, and is not missed; nobody can say of how much of what is not named that is true, if of any.
+ */
+function missedOf(sender: Sender, { after }: Wait, { older, lost }: AskEnd): number | undefined {
+  let missed = 0;
+  for (const { sequence, messages } of lost) if (!sender.hasCome(sequence)) missed += messages;
+  if (older === undefined || sender.hasAll(after, older.sequence)) return missed;
+  return sender.hasCome(older.sequence) ? undefined : missed + older.messages;
 }

@@ -25,17 +25,19 @@ export interface Lost {
   messages: number;
 }
 
-/** Of how many frames that are not remembered each is named; one more stands before them for all that are older. */
-export const MAX_LOST = 200;
+/** About how many characters name what is lost, frame by frame: the end of an answer is one frame. */
+export const MAX_NAMED_LENGTH = 4_000;
 
 /** The end of an answer. */
 export interface AskEnd {
   id: number;
   /**
-   * What could not be repeated, in order. Of many the first stands for all up to it. Some may have come before the
-   * question was heard, which its sender does not know.
+   * What could not be repeated, in order. Some may have come before the question was heard, which its sender does not
+   * know.
    */
   lost: readonly Lost[];
+  /** What there is no room to name: the last frame of it, and the messages of all. It is older than what is named. */
+  older?: Lost;
   /** The one of the question. */
   back?: number;
 }
@@ -70,13 +72,25 @@ export function decodeAsk(body: string): Ask {
   return { ...ask, channels: c.map((channel) => text(channel, "channel")) };
 }
 
-/** Encodes the body of a frame of kind `e`. */
-export function encodeAskEnd({ id, lost, back }: AskEnd): string {
-  const older = lost.slice(0, Math.max(0, lost.length - MAX_LOST));
-  const messages = older.reduce((sum, { messages }) => sum + messages, 0);
-  const named = lost.slice(older.length).map(({ sequence, messages }) => [sequence, messages]);
-  if (older.length > 0) named.unshift([older.at(-1)!.sequence, messages]);
-  return JSON.stringify({ i: id, l: named, ...back !== undefined && { b: back } });
+/** Encodes the body of a frame of kind `e`: of what is lost the last frames are named. */
+export function encodeAskEnd({ id, lost, back }: Omit<AskEnd, "older">): string {
+  const named: number[] = [];
+  let from = lost.length;
+  for (let length = 0; from > 0; from--) {
+    const { sequence, messages } = lost[from - 1]!;
+    const step = sequence - (lost[from - 2]?.sequence ?? 0);
+    length += `${step},${messages},`.length;
+    if (length > MAX_NAMED_LENGTH) break;
+    named.push(messages, step);
+  }
+  const older = lost.slice(0, from);
+  const sum = older.reduce((sum, { messages }) => sum + messages, 0);
+  return JSON.stringify({
+    i: id,
+    ...older.length > 0 && { o: [older.at(-1)!.sequence, sum] },
+    l: named.reverse(),
+    ...back !== undefined && { b: back },
+  });
 }
 
 /**
@@ -85,17 +99,30 @@ export function encodeAskEnd({ id, lost, back }: AskEnd): string {
  * @throws MalformedMessage when it is none.
  */
 export function decodeAskEnd(body: string): AskEnd {
-  const { i, l, b } = parseObject(body);
-  if (!Array.isArray(l)) {
-    throw new MalformedMessage("Cannot read an answer as what is lost is no array");
-  }
-  const lost = l.map((pair) => {
-    if (!Array.isArray(pair)) {
-      throw new MalformedMessage("Cannot read an answer as something that is lost is no array");
-    }
-    return { sequence: whole(pair[0]), messages: whole(pair[1]) };
+  const { i, o, l, b } = parseObject(body);
+  const older = o === undefined ? [] : pairs(o);
+  let sequence = older[0]?.[0] ?? 0;
+  const lost = pairs(l).map(([step, messages]) => {
+    sequence = whole(sequence + step);
+    return { sequence, messages };
   });
-  return { id: whole(i), lost, ...b !== undefined && { back: whole(b) } };
+  return {
+    id: whole(i),
+    lost,
+    ...older.length > 0 && { older: { sequence: older[0]![0], messages: older[0]![1] } },
+    ...b !== undefined && { back: whole(b) },
+  };
+}
+
+/** Whole numbers, two by two. */
+function pairs(value: unknown): [number, number][] {
+  if (!Array.isArray(value) || value.length % 2 !== 0) {
+    throw new MalformedMessage("Cannot read an answer as what is lost is no array of pairs");
+  }
+  return Array.from(
+    { length: value.length / 2 },
+    (_, at) => [whole(value[2 * at]), whole(value[2 * at + 1])],
+  );
 }
 
 function whole(value: unknown): number {

@@ -192,8 +192,29 @@ test("what is not remembered any more and has come all the same is no gap", () =
   outage(processes);
   for (let n = 5_003; n < 6_000; n++) comes(n, {}, "another");
   ends(6_000, asked[2]!, lost(5_001, 5_800));
-  // The older ones are told together.
-  assert.deepEqual(gaps, [4, 2 * (5_800 - 5_001 - 200)]);
+  assert.deepEqual(gaps, [4, 4]);
+});
+
+test("how much was missed is exact, unless there is no room to name what has come all the same", () => {
+  const { processes, asked, gaps, comes, ends } = setUp();
+  const lost = (from: number, to: number): Lost[] =>
+    Array.from({ length: to - from }, (_, i) => ({ sequence: from + i, messages: 2 }));
+  comes(1);
+  outage(processes);
+  // Of those that are told together none has come.
+  for (let n = 2_000; n < 3_000; n++) comes(n);
+  ends(3_000, asked[0]!, lost(2, 2_500));
+  assert.deepEqual(gaps, [2 * 1_998]);
+  outage(processes);
+  // Of those some have.
+  for (let n = 3_100; n < 6_000; n++) comes(n);
+  ends(6_000, asked[1]!, lost(3_001, 5_500));
+  assert.deepEqual(gaps, [2 * 1_998, undefined]);
+  outage(processes);
+  // All have.
+  for (let n = 6_001; n < 9_000; n++) comes(n);
+  ends(9_000, asked[2]!, lost(6_001, 8_500));
+  assert.equal(gaps.length, 2);
 });
 
 test("who leaves right after the last thing that was heard of it was not missed", () => {

@@ -17,7 +17,8 @@ test("a package of one file for each source, as dnt makes it", async () => {
   const dir = await temporaryFolder();
   const built = join(dir, "node_modules", name);
   const { dependencies, ...manifest } = dntManifest();
-  for (const dependency of Object.keys(dependencies as object)) {
+  const packages = { ...dependencies as object, ...manifest["peerDependencies"] as object };
+  for (const dependency of Object.keys(packages)) {
     const link = join(dir, "node_modules", dependency);
     await mkdir(dirname(link), { recursive: true });
     await symlink(join(root, "node_modules", dependency), link);

@@ -29,8 +29,8 @@ export interface PgAdapterTrace {
   requestId: string | undefined;
 }
 
-/** Answers have none: they are part of a request. */
-const VERBS: ReadonlyMap<MessageType, PgAdapterVerb> = new Map([
+/** What a message is about, in words. Answers have none: they are part of a request. */
+export const VERBS: ReadonlyMap<MessageType, PgAdapterVerb> = new Map([
   [MessageType.BROADCAST, "emit"],
   [MessageType.SOCKETS_JOIN, "socketsJoin"],
   [MessageType.SOCKETS_LEAVE, "socketsLeave"],

@@ -102,20 +102,25 @@ export class Tracing {
         throw cause;
       }
     };
+    const isTold = (cause: unknown) => fault !== undefined && fault.cause === cause;
     try {
       const returned: unknown = this.#tracing.receive?.(message, context, once);
-      if (isThenable(returned)) this.#catch("receive", returned, () => fault?.cause);
+      if (isThenable(returned)) this.#catch("receive", returned, isTold);
     } catch (cause) {
-      if (cause !== fault?.cause) this.#failed("receive", cause);
+      if (!isTold(cause)) this.#failed("receive", cause);
     }
     once();
     if (fault !== undefined) throw fault.cause;
   }
 
   /** One that is asynchronous, and rejects, ends no process. */
-  #catch(method: string, returned: PromiseLike<unknown>, known?: () => unknown): void {
+  #catch(
+    method: string,
+    returned: PromiseLike<unknown>,
+    isTold: (cause: unknown) => boolean = () => false,
+  ): void {
     returned.then(undefined, (cause) => {
-      if (known === undefined || cause !== known()) this.#failed(method, cause);
+      if (!isTold(cause)) this.#failed(method, cause);
     });
   }
 

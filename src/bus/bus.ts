@@ -12,6 +12,8 @@ import { clusterChannel, namespaceChannel, privateChannel } from "../wire/channe
 import { isOfficial } from "../official/servers.ts";
 import { OwnMessages } from "../recovery/own_messages.ts";
 import { Recovery, type RecoveryOptions } from "../recovery/recovery.ts";
+import { traceOf } from "../trace.ts";
+import { Tracing } from "../tracing.ts";
 import { createUid } from "../wire/frame.ts";
 import { encodeAsk } from "../wire/ask.ts";
 import { MalformedMessage, type Message } from "../wire/message.ts";
@@ -25,8 +27,6 @@ import { Listener } from "./listener.ts";
 import { Membership } from "./membership.ts";
 import { type Place, Places } from "./places.ts";
 import { Presence } from "./presence.ts";
-import { traceOf } from "../trace.ts";
-import { Tracing } from "../tracing.ts";
 import type { Delivers } from "./packer.ts";
 import { type Logging, Publisher } from "./publisher.ts";
 import { Pulse } from "./pulse.ts";

@@ -6,6 +6,7 @@ import { Assemblies } from "../bus/assembly.ts";
 import type { Place, Places } from "../bus/places.ts";
 import { messageOf } from "../errors.ts";
 import type { Sealer } from "../runtime/sealer.ts";
+import { VERBS } from "../trace.ts";
 import { checkEvent } from "../wire/event.ts";
 import { decodeFrame, type Frame, ownCopy } from "../wire/frame.ts";
 import {
@@ -30,16 +31,6 @@ const PATIENCE_MS = 30_000;
 
 /** How many senders are remembered. */
 const MAX_SENDERS = 10_000;
-
-/** What a message is about, in words: those of plain messages where there are. */
-const VERBS: ReadonlyMap<number, string> = new Map([
-  [MessageType.BROADCAST, "emit"],
-  [MessageType.SOCKETS_JOIN, "socketsJoin"],
-  [MessageType.SOCKETS_LEAVE, "socketsLeave"],
-  [MessageType.DISCONNECT_SOCKETS, "disconnectSockets"],
-  [MessageType.SERVER_SIDE_EMIT, "serverSideEmit"],
-  [MessageType.FETCH_SOCKETS, "fetchSockets"],
-]);
 
 /** Something that was heard: a message, or what is wrong with a payload. */
 export interface Heard {

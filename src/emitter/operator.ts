@@ -40,6 +40,7 @@ export interface Sender {
   readonly recovery: boolean;
   /** What encodes messages for the wire of `@socket.io/postgres-adapter`, where it is spoken, too. */
   readonly official?: OfficialEncoder | undefined;
+  /** What says which context of a trace travels. */
   readonly tracing?: Tracing | undefined;
 }
 

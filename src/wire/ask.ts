@@ -100,8 +100,8 @@ export function encodeAskEnd({ id, lost, back }: Omit<AskEnd, "older">): string 
  */
 export function decodeAskEnd(body: string): AskEnd {
   const { i, o, l, b } = parseObject(body);
-  const older = o === undefined ? [] : pairs(o);
-  let sequence = older[0]?.[0] ?? 0;
+  const [older] = o === undefined ? [] : pairs(o);
+  let sequence = older?.[0] ?? 0;
   const lost = pairs(l).map(([step, messages]) => {
     sequence = whole(sequence + step);
     return { sequence, messages };
@@ -109,7 +109,7 @@ export function decodeAskEnd(body: string): AskEnd {
   return {
     id: whole(i),
     lost,
-    ...older.length > 0 && { older: { sequence: older[0]![0], messages: older[0]![1] } },
+    ...older !== undefined && { older: { sequence: older[0], messages: older[1] } },
     ...b !== undefined && { back: whole(b) },
   };
 }

@@ -100,8 +100,13 @@ test("a tracing that throws disturbs no message, and is told of once", async (t)
         fails();
       },
     },
-    // Does not deliver.
-    { receive: () => void calls++ },
+    // Does not deliver, and throws nothing.
+    {
+      receive: () => {
+        calls++;
+        throw undefined;
+      },
+    },
   ];
   const cluster = await createCluster(t, {
     adapter: (server) => ({ tracing: broken[server]! }),
@@ -119,11 +124,16 @@ test("a tracing that throws disturbs no message, and is told of once", async (t)
     assert.deepEqual(inbox.toSorted((a, b) => a - b), Array.from({ length: 9 }, (_, n) => n));
   }
   assert.equal(calls, 12);
-  const told = (method: string) =>
-    `The method ${method}() of the option "tracing" threw: the tracer is broken`;
-  // Of the first server both, of the second one.
+  const told = (method: string, what = "the tracer is broken") =>
+    `The method ${method}() of the option "tracing" threw: ${what}`;
+  // Of the first server both, of each other one.
   const errors = cluster.errors.splice(0).map(({ message }) => message);
-  assert.deepEqual(errors.toSorted(), [told("receive"), told("receive"), told("send")]);
+  assert.deepEqual(errors.toSorted(), [
+    told("receive"),
+    told("receive"),
+    told("receive", "undefined"),
+    told("send"),
+  ]);
 });
 
 test("a listener that throws is told of as without tracing, and the tracer hears of it", async (t) => {

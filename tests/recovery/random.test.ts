@@ -43,7 +43,7 @@ for (const hasFaults of [false, true]) {
       }
     } while (away > 0 || performance.now() < end);
     if (minutes > 0) console.log(JSON.stringify({ hasFaults, runs, ...sum }));
-  }, { deadline: minutes * 60_000 + 180_000 });
+  }, { deadline: minutes * 60_000 + 120_000 });
 }
 
 /** Runs something that cleans up behind itself, all of it; what went wrong first is what is told. */

@@ -14,6 +14,8 @@ interface Assembly {
   pieces: string[];
   length: number;
   count: number;
+  /** The channel that its last chunk came on. */
+  channel: string | undefined;
   /** The sequence of the chunk that continues it. */
   next: number;
   /** When its last chunk came. */
@@ -54,7 +56,7 @@ export class Assemblies {
    * @returns What is whole with it, if anything.
    * @throws MalformedMessage when the record would be too large.
    */
-  take({ uid, sequence, chunk, body }: Frame): string | undefined {
+  take({ uid, sequence, channel, chunk, body }: Frame): string | undefined {
     const open = this.#open.get(uid);
     if (chunk === undefined) {
       if (open !== undefined) this.#giveUp(open);
@@ -68,18 +70,26 @@ export class Assemblies {
     }
     const continues = open !== undefined && sequence === open.next && count === open.count &&
       index === open.pieces.length;
-    if (continues) return this.#add(open, sequence, body);
+    if (continues) return this.#add(open, sequence, channel, body);
     // What was begun is not finished, or (who starts to listen in the middle of a record) never began here.
     if (open !== undefined) this.#giveUp(open);
     if (index === 0 && count > 0) {
       return this.#add(
-        { uid: ownCopy(uid), pieces: [], length: 0, count, next: 0, since: 0 },
+        { uid: ownCopy(uid), pieces: [], length: 0, count, channel, next: 0, since: 0 },
         sequence,
+        channel,
         body,
       );
     }
     this.#events.headless();
     return undefined;
+  }
+
+  /** Nothing of a channel is heard any more: what was begun there will not come whole, and is not for this process. */
+  forget(channel: string): void {
+    for (const assembly of this.#open.values()) {
+      if (assembly.channel === channel) this.#forget(assembly);
+    }
   }
 
   /** Gives up records whose rest does not come. Called now and then. */
@@ -88,12 +98,18 @@ export class Assemblies {
     for (const assembly of this.#open.values()) if (assembly.since < before) this.#giveUp(assembly);
   }
 
-  #add(assembly: Assembly, sequence: number, piece: string): string | undefined {
+  #add(
+    assembly: Assembly,
+    sequence: number,
+    channel: string | undefined,
+    piece: string,
+  ): string | undefined {
     this.#forget(assembly);
     assembly.pieces.push(piece);
     assembly.length += piece.length;
     if (assembly.pieces.length === assembly.count) return assembly.pieces.join("");
     assembly.next = sequence + 1;
+    assembly.channel = channel;
     assembly.since = performance.now();
     this.#open.set(assembly.uid, assembly);
     this.#length += assembly.length;

@@ -286,7 +286,7 @@ export class Bus {
         // Nobody waits for it: it never rejects.
         else this.#inbox.processes.ask(opening, channels);
       },
-      unlistened: (channel) => this.#inbox.processes.forget(channel),
+      unlistened: (channel) => this.#inbox.forget(channel),
     });
     this.requests = new Requests(
       (uids) => this.#listener.absent(uids.filter((uid) => !isOfficial(uid))),

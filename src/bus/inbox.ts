@@ -192,6 +192,13 @@ export class Inbox {
     }
   }
 
+  /** Nothing of a channel is heard any more. */
+  forget(channel: string): void {
+    this.processes.forget(channel);
+    this.#assemblies.forget(channel);
+    this.#emitters.forget(channel);
+  }
+
   /** From now on messages are handed over in the order of the log of connection state recovery. */
   keepOrder(): void {
     this.#order = new CommitOrder();
@@ -240,6 +247,7 @@ export class Inbox {
     }
     const frame = decodeFrame(payload);
     if (number !== undefined) frame.number = number;
+    if (frame.chunk !== undefined) frame.channel = channel;
     this.#receiveFrame(channel, frame);
   }
 

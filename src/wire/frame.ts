@@ -63,6 +63,8 @@ export interface Frame extends FrameHead {
   isResent: boolean;
   /** Its number in the log of connection state recovery, where it is in it: that of its first message. */
   number?: number;
+  /** The channel it came on, where that matters. */
+  channel?: string;
   body: string;
 }
 

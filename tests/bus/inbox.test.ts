@@ -156,6 +156,27 @@ test("a frame of another version is one clear error", () => {
   assert.equal(inbox.stats.malformed, 10);
 });
 
+test("what was begun on a channel that is left is not missed", () => {
+  const { inbox, receive, values, gaps } = setUp();
+  const chunk = (sequence: number, index: number) =>
+    encodeFrame(
+      { kind: "c", uid: OTHER, sequence, previous: sequence - 1, chunk: { index, count: 3 } },
+      "25,0;",
+    );
+  receive(chunk(1, 0), "c");
+  receive(chunk(2, 1), "c");
+  inbox.forget("c");
+  // The third was said when the channel was not listened to any more.
+  receive(frame(4, ["next"], { previous: 0 }), "d");
+  assert.deepEqual(values(), ["next"]);
+  assert.deepEqual(gaps, []);
+  // One that is still wanted is missed when its rest does not come.
+  receive(chunk(5, 0), "e");
+  inbox.forget("d");
+  receive(frame(8, ["after"], { previous: 4 }), "d");
+  assert.deepEqual(gaps, [[OTHER, 1]]);
+});
+
 test("the chunks of two records are never put together into one", () => {
   const { inbox, receive, values } = setUp();
   const chunk = (sequence: number, index: number, body: string, count = 3) =>

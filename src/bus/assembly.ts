@@ -11,11 +11,11 @@ const MAX_RECORDS = 4;
 /** A record that has not come whole yet. */
 interface Assembly {
   readonly uid: string;
+  /** The channel that its first chunk came on. */
+  readonly channel: string | undefined;
   pieces: string[];
   length: number;
   count: number;
-  /** The channel that its last chunk came on. */
-  channel: string | undefined;
   /** The sequence of the chunk that continues it. */
   next: number;
   /** When its last chunk came. */
@@ -26,8 +26,8 @@ interface Assembly {
 export interface AssembliesEvents {
   /** A chunk came whose record did not begin here. */
   headless(): void;
-  /** A record that was begun will not come whole. */
-  givenUp(uid: string): void;
+  /** A record that was begun on a channel will not come whole. */
+  givenUp(uid: string, channel: string | undefined): void;
 }
 
 /** The records of several senders. */
@@ -70,26 +70,18 @@ export class Assemblies {
     }
     const continues = open !== undefined && sequence === open.next && count === open.count &&
       index === open.pieces.length;
-    if (continues) return this.#add(open, sequence, channel, body);
+    if (continues) return this.#add(open, sequence, body);
     // What was begun is not finished, or (who starts to listen in the middle of a record) never began here.
     if (open !== undefined) this.#giveUp(open);
     if (index === 0 && count > 0) {
       return this.#add(
-        { uid: ownCopy(uid), pieces: [], length: 0, count, channel, next: 0, since: 0 },
+        { uid: ownCopy(uid), channel, pieces: [], length: 0, count, next: 0, since: 0 },
         sequence,
-        channel,
         body,
       );
     }
     this.#events.headless();
     return undefined;
-  }
-
-  /** Nothing of a channel is heard any more: what was begun there will not come whole, and is not for this process. */
-  forget(channel: string): void {
-    for (const assembly of this.#open.values()) {
-      if (assembly.channel === channel) this.#forget(assembly);
-    }
   }
 
   /** Gives up records whose rest does not come. Called now and then. */
@@ -98,18 +90,12 @@ export class Assemblies {
     for (const assembly of this.#open.values()) if (assembly.since < before) this.#giveUp(assembly);
   }
 
-  #add(
-    assembly: Assembly,
-    sequence: number,
-    channel: string | undefined,
-    piece: string,
-  ): string | undefined {
+  #add(assembly: Assembly, sequence: number, piece: string): string | undefined {
     this.#forget(assembly);
     assembly.pieces.push(piece);
     assembly.length += piece.length;
     if (assembly.pieces.length === assembly.count) return assembly.pieces.join("");
     assembly.next = sequence + 1;
-    assembly.channel = channel;
     assembly.since = performance.now();
     this.#open.set(assembly.uid, assembly);
     this.#length += assembly.length;
@@ -122,7 +108,7 @@ export class Assemblies {
 
   #giveUp(assembly: Assembly): void {
     this.#forget(assembly);
-    this.#events.givenUp(assembly.uid);
+    this.#events.givenUp(assembly.uid, assembly.channel);
   }
 
   #forget(assembly: Assembly): void {

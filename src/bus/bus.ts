@@ -190,8 +190,8 @@ export class Bus {
       : new Sealer(options.secret, options.encrypt);
     this.#inbox = new Inbox(this.uid, options, sealer, {
       message: (uid, message) => this.receive(uid, message),
-      isOfProcesses: (channel) =>
-        channel === this.#clusterChannel || channel === this.#privateChannel,
+      isOfProcesses: (channel) => this.#isOfProcesses(channel),
+      isWanted: (channel) => this.#isOfProcesses(channel) || this.#places.has(channel),
       isEchoWanted: () => this.#pulse.isWaiting || this.#own.length > 0,
       echo: (sequence, number) => this.#echo(sequence, number),
       heard: (uid) => this.#heard(uid),
@@ -286,7 +286,7 @@ export class Bus {
         // Nobody waits for it: it never rejects.
         else this.#inbox.processes.ask(opening, channels);
       },
-      unlistened: (channel) => this.#inbox.forget(channel),
+      unlistened: (channel) => this.#inbox.processes.forget(channel),
     });
     this.requests = new Requests(
       (uids) => this.#listener.absent(uids.filter((uid) => !isOfficial(uid))),
@@ -571,6 +571,10 @@ export class Bus {
     this.membership.leave();
     this.#publisher.control(this.#clusterChannel, "b", "");
     await this.#publisher.flush();
+  }
+
+  #isOfProcesses(channel: string): boolean {
+    return channel === this.#clusterChannel || channel === this.#privateChannel;
   }
 
   #unwant(channel: string, place: Place): void {

@@ -72,6 +72,8 @@ export interface InboxEvents {
   echo(sequence: number, number: number | undefined): void;
   /** A process was heard of. */
   heard(uid: string): void;
+  /** Whether what comes on a channel is for this process. */
+  isWanted(channel: string): boolean;
   /** Whether a process is a member of the cluster, as far as is known. */
   isMember(uid: string): boolean;
   /** A process has said its last words. */
@@ -134,10 +136,10 @@ export class Inbox {
     });
     this.#assemblies = new Assemblies(maxLength, ASSEMBLY_MS, {
       headless,
-      givenUp: (sender) => {
+      givenUp: (sender, channel) => {
         this.#stats.incomplete++;
-        // Who begins to listen in the middle of a record did not miss it; this one had begun here.
-        if (events.isMember(sender)) this.#gap(sender, 1);
+        // Who begins to listen in the middle of a record did not miss it, nor did who has left by the end of it.
+        if (events.isMember(sender) && events.isWanted(channel!)) this.#gap(sender, 1);
       },
     });
     this.processes = new Processes(options.replayWindow, {
@@ -190,13 +192,6 @@ export class Inbox {
       if (fault instanceof Refused) this.#unsigned(fault);
       else this.#complaints.malformed(fault, excerpt(payload));
     }
-  }
-
-  /** Nothing of a channel is heard any more. */
-  forget(channel: string): void {
-    this.processes.forget(channel);
-    this.#assemblies.forget(channel);
-    this.#emitters.forget(channel);
   }
 
   /** From now on messages are handed over in the order of the log of connection state recovery. */

@@ -92,12 +92,7 @@ export class Listener {
       down: (error) => {
         for (const settle of this.#joining) settle();
         this.#joining.clear();
-        // What was about to be left is left.
-        for (const channel of [...this.#listening, ...this.#leaving]) {
-          if (!this.#wanted.has(channel)) events.unlistened(channel);
-        }
         this.#listening = new Set();
-        this.#leaving = [];
         events.down(error);
       },
       failed: events.failed,

@@ -63,7 +63,7 @@ export interface Frame extends FrameHead {
   isResent: boolean;
   /** Its number in the log of connection state recovery, where it is in it: that of its first message. */
   number?: number;
-  /** The channel it came on, where that matters. */
+  /** The channel that a chunk came on. */
   channel?: string;
   body: string;
 }

@@ -21,6 +21,7 @@ function createInbox() {
     {
       message: (_uid, message) => seen.push(message),
       isOfProcesses: (channel) => channel === "processes",
+      isWanted: () => true,
       isEchoWanted: () => true,
       echo: () => {},
       heard: () => {},

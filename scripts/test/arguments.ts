@@ -35,7 +35,7 @@ export const USAGE = `deno task test [suite…] [part of a file's path…] [opti
 Suites: ${SUITES.join(", ")} (pages in Chromium, only when named)
 
   --times N            repeat each suite, up to the first failure
-  --jobs N             run so many files at a time; two for each processor unless it is said
+  --jobs N             run so many files at a time; three for two processors unless it is said
   --postgres-bin DIR   start the PostgreSQL whose binaries are in DIR
   --help               this text
 
@@ -54,7 +54,7 @@ export function parseArguments(args: readonly string[]): Arguments {
     allowPositionals: true,
     options: {
       times: { type: "string", default: "1" },
-      jobs: { type: "string", default: String(2 * availableParallelism()) },
+      jobs: { type: "string", default: String(Math.ceil(1.5 * availableParallelism())) },
       "postgres-bin": { type: "string" },
       help: { type: "boolean", default: false },
     },

@@ -120,11 +120,7 @@ export async function createTraffic(scope: Scope, options: TrafficOptions = {}):
     talkers.flatMap(({ client, second }) => [connected(client), connected(second)]),
   );
   if (!wait) return traffic;
-  // An attempt to connect has half a second in many of these tests, which a busy machine may not keep: it goes on.
-  await until(
-    "all are ready",
-    () => talkers.every(({ adapter }) => adapter.stats().phase === "ready"),
-  );
+  await Promise.all(talkers.map(({ adapter }) => adapter.ready()));
   await traffic.acquainted();
   return traffic;
 }

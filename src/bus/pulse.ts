@@ -5,6 +5,11 @@
 
 /** How often time limits are looked at, at least. */
 const MAX_TICK_MS = 1_000;
+/**
+ * How many times the limit of the first echo may pass where PostgreSQL takes nothing: what is slow is for the time limits
+ * of the statements (the one under way, and the hello's own), but what is refused for good is never taken.
+ */
+const UNTAKEN = 3;
 
 /** Milliseconds. */
 export interface PulseLimits {
@@ -12,7 +17,7 @@ export interface PulseLimits {
   readonly interval: number;
   /** From when PostgreSQL has taken a heartbeat until it must have come back. */
   readonly echo: number;
-  /** For the first echo on new connections. */
+  /** From when PostgreSQL has taken the first thing on new connections until it must have come back. */
   readonly firstEcho: number;
 }
 
@@ -45,7 +50,8 @@ export class Pulse {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #tickDue = 0;
   #beatDue = 0;
-  #startedAt = 0;
+  /** By when the first echo must be there, and whether something was taken that must come back. */
+  #first: { due: number; isTaken: boolean } = { due: 0, isTaken: false };
   /** When the listening connection was last heard, or asked whether it is there. */
   #lastHeard = 0;
   /** Whether a heartbeat is under way that has not come back. */
@@ -70,7 +76,8 @@ export class Pulse {
   /** Both connections are up, and a hello is sent: it counts as a heartbeat. */
   start(): void {
     const now = performance.now();
-    this.#startedAt = this.#lastHeard = now;
+    this.#lastHeard = now;
+    this.#first = this.#firstFrom(now);
     this.#beatDue = now + this.#limits.interval;
     this.#taken = undefined;
     this.#isExpecting = false;
@@ -87,6 +94,9 @@ export class Pulse {
 
   /** PostgreSQL has taken something that must come back. */
   taken(sequence: number): void {
+    if (!this.#isHeard && !this.#first.isTaken) {
+      this.#first = { due: performance.now() + this.#limits.firstEcho, isTaken: true };
+    }
     if (!this.#isExpecting) return;
     // It may have come back before PostgreSQL said that it had taken it.
     if (sequence > this.#echoed) this.#taken ??= { sequence, at: performance.now() };
@@ -127,6 +137,10 @@ export class Pulse {
     clearTimeout(this.#timer);
   }
 
+  #firstFrom(now: number): { due: number; isTaken: boolean } {
+    return { due: now + UNTAKEN * this.#limits.firstEcho, isTaken: false };
+  }
+
   #returned(sequence: number): void {
     this.#taken = undefined;
     this.#isExpecting = false;
@@ -155,8 +169,8 @@ export class Pulse {
     this.#events.tick();
     if (this.#isResting) return;
     if (!this.#isHeard) {
-      if (now - this.#startedAt < this.#limits.firstEcho) return;
-      this.#startedAt = now;
+      if (now < this.#first.due) return;
+      this.#first = this.#firstFrom(now);
       return this.#events.unheard();
     }
     if (this.#taken !== undefined && now - this.#taken.at > this.#limits.echo) {

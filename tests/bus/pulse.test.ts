@@ -3,15 +3,17 @@ import { Pulse } from "../../src/bus/pulse.ts";
 import { type Scope, test } from "../support/test.ts";
 import { until } from "../support/wait.ts";
 
-function createPulse(t: Scope) {
+function createPulse(t: Scope, { interval = 20, firstEcho = 1 } = {}) {
   const counts = { beat: 0, tick: 0, sweep: 0, unheard: 0, deaf: 0, silent: 0 };
+  /** When it was told that nothing came back. */
+  const unheard: number[] = [];
   const events = Object.fromEntries(
     Object.keys(counts).map((name) => [name, () => void counts[name as keyof typeof counts]++]),
   ) as Record<keyof typeof counts, () => void>;
   const returned: number[] = [];
   /** When it beat. */
   const beats: number[] = [];
-  const pulse = new Pulse({ interval: 20, echo: 10_000, firstEcho: 1 }, {
+  const pulse = new Pulse({ interval, echo: 10_000, firstEcho }, {
     ...events,
     // Ten frames are made between two heartbeats, the heartbeats among them.
     beat: () => {
@@ -19,9 +21,13 @@ function createPulse(t: Scope) {
       return 10 * counts.beat++;
     },
     returned: (milliseconds) => returned.push(milliseconds),
+    unheard: () => {
+      unheard.push(performance.now());
+      events.unheard();
+    },
   });
   t.after(() => pulse.stop());
-  return { pulse, counts, returned, beats };
+  return { pulse, counts, returned, beats, unheard };
 }
 
 test("with one connection only time passes, and nothing is sent or judged", async (t) => {
@@ -114,4 +120,32 @@ test("one that was under way when a connection was lost is not told of", async (
   pulse.start();
   pulse.echo(3);
   assert.deepEqual(returned, []);
+});
+
+test("what must come back first is waited for from when PostgreSQL has taken it", async (t) => {
+  const firstEcho = 400;
+  const { pulse, unheard } = createPulse(t, { interval: 50, firstEcho });
+  pulse.start();
+  const start = performance.now();
+  await until("the limit has passed", () => performance.now() - start > 2.3 * firstEcho);
+  assert.deepEqual(unheard, []);
+  pulse.taken(1);
+  const taken = performance.now();
+  let sequence = 1;
+  // What is taken since does not put it off.
+  await until("it is told", () => {
+    pulse.taken(++sequence);
+    return unheard.length > 0;
+  });
+  assert.ok(unheard[0]! - taken >= firstEcho, `${unheard[0]! - taken}`);
+});
+
+test("where nothing is taken it is told all the same, again and again", async (t) => {
+  const { pulse, counts } = createPulse(t, { interval: 50, firstEcho: 10 });
+  pulse.start();
+  await until("it is told twice", () => counts.unheard >= 2);
+  pulse.echo(1);
+  const { unheard, beat } = counts;
+  await until("it beats", () => counts.beat > beat);
+  assert.equal(counts.unheard, unheard);
 });

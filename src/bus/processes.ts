@@ -3,6 +3,7 @@
  */
 import { type Ask, type AskEnd, decodeAsk, decodeAskEnd } from "../wire/ask.ts";
 import { type Frame, ownCopy } from "../wire/frame.ts";
+import { utf8Length } from "../wire/utf8.ts";
 import { type Deferred, deferred } from "./deadline.ts";
 import { Sender, type Wait } from "./sender.ts";
 
@@ -30,8 +31,8 @@ const LONG_ANSWER_MS = 60_000;
 /** The same for one that has said its last words. */
 const LAST_ANSWER_MS = 1_000;
 
-/** The most characters of the names of channels in one question; with more it is about all. */
-const MAX_ASKED_LENGTH = 2_000;
+/** The most bytes of the names of channels in one question, which is one payload; with more it is about all. */
+const MAX_ASKED_BYTES = 3_000;
 
 /** What is told of processes, and needed. */
 export interface ProcessesEvents {
@@ -170,7 +171,8 @@ export class Processes {
    * @returns A promise that settles when all that can be had is there, and never rejects.
    */
   ask(id: number, channels: readonly string[]): Promise<void> {
-    const isShort = channels.reduce((sum, { length }) => sum + length, 0) < MAX_ASKED_LENGTH;
+    // As they travel: a control character, which rooms may have, takes six bytes there.
+    const isShort = utf8Length(JSON.stringify(channels)) < MAX_ASKED_BYTES;
     let isAsked = false;
     for (const sender of this.#senders.values()) {
       const wait = sender.waitOf(id);

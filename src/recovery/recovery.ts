@@ -4,6 +4,7 @@
 import { withDeadline } from "../bus/deadline.ts";
 import { piecesKey } from "../bus/packer.ts";
 import type { Rows, Session as Connection } from "../bus/session.ts";
+import { codeOf, isPassing, READ_ONLY } from "../bus/sql_state.ts";
 import { messageOf, PgAdapterError } from "../errors.ts";
 import type { Sealer } from "../runtime/sealer.ts";
 import { decodeFrame, type Frame } from "../wire/frame.ts";
@@ -80,8 +81,16 @@ const MAX_PACKETS = 10_000;
 /** How much of packets that did not fit into one frame a client gets at most, in bytes. */
 const MAX_PIECES_BYTES = 64 * 1024 * 1024;
 
-/** How many sessions wait for PostgreSQL at most. */
-const MAX_WAITING = 10_000;
+/**
+ * How many characters of sessions wait for PostgreSQL at most, and how many sessions: all clients of a server leave at once
+ * when it is closed.
+ */
+const MAX_WAITING_LENGTH = 64 * 1024 * 1024;
+const MAX_WAITING = 100_000;
+
+/** How often what was refused for the moment (a lock that somebody holds) is tried again, and after how long. */
+const RETRIES = 5;
+const RETRY_MS = 200;
 
 /** About how many characters of sessions one statement carries: others wait for it. */
 const STATEMENT_LENGTH = 1_000_000;
@@ -101,6 +110,10 @@ export class Recovery {
   readonly #publisher: RecoveryPublisher;
   readonly #error: (error: PgAdapterError) => void;
   #waiting: Kept[] = [];
+  /** The characters of their sessions. */
+  #waitingLength = 0;
+  /** Whether it was told, since sessions were kept last, that some were dropped. */
+  #hasOverflowed = false;
   /** How many sessions were kept or taken. */
   #count = 0;
   #keeping: Promise<void> | undefined;
@@ -148,6 +161,7 @@ export class Recovery {
         origin: this.#next(),
         leftAt: performance.now(),
       });
+      this.#waitingLength += text.length;
     } catch (cause) {
       this.stats.failed++;
       return this.#error(
@@ -160,11 +174,29 @@ export class Recovery {
         ),
       );
     }
-    if (this.#waiting.length > MAX_WAITING) {
-      this.#waiting.shift();
-      this.stats.failed++;
-    }
+    this.#bound();
     this.#schedule();
+  }
+
+  /** Those who left first are new clients soon in any case. */
+  #bound(): void {
+    let dropped = 0;
+    while (
+      this.#waiting.length - dropped > MAX_WAITING || this.#waitingLength > MAX_WAITING_LENGTH
+    ) {
+      this.#waitingLength -= this.#waiting[dropped++]!.session.length;
+    }
+    if (dropped === 0) return;
+    this.#waiting.splice(0, dropped);
+    this.stats.failed += dropped;
+    if (this.#hasOverflowed) return;
+    this.#hasOverflowed = true;
+    this.#error(
+      new PgAdapterError(
+        "BUFFER_FULL",
+        `Cannot keep more than ${MAX_WAITING} sessions, or ${MAX_WAITING_LENGTH} characters of them, for when the database takes them: clients that left first come back as new ones`,
+      ),
+    );
   }
 
   #tooLarge({ sid }: Session, length: number): void {
@@ -199,6 +231,7 @@ export class Recovery {
   }
 
   async #keepAll(): Promise<void> {
+    let refused = 0;
     while (this.#waiting.length > 0) {
       // Not those who leave meanwhile: what was sent to them may be behind what is waited for.
       const batch = this.#takeWaiting();
@@ -214,11 +247,18 @@ export class Recovery {
           JSON.stringify(sessions),
         ]);
         this.stats.persisted += fresh.length;
+        this.#hasOverflowed = false;
+        refused = 0;
       } catch (cause) {
-        if (cause instanceof PgAdapterError) {
-          // The connection is lost: with the next one it is tried again.
-          this.#waiting.unshift(...fresh);
-          return;
+        const code = codeOf(cause);
+        // The connection is lost, or leads to a standby and is about to be given up: with the next one it is tried again.
+        const isOver = cause instanceof PgAdapterError || code === READ_ONLY;
+        if (isOver || isPassing(code) && refused++ < RETRIES) {
+          this.#waiting = [...fresh, ...this.#waiting];
+          this.#waitingLength += lengthOf(fresh);
+          if (isOver) return;
+          await pause(RETRY_MS);
+          continue;
         }
         this.stats.failed += fresh.length;
         this.#error(failed(`keep ${fresh.length} sessions`, cause));
@@ -234,7 +274,9 @@ export class Recovery {
       if (count > 0 && length > STATEMENT_LENGTH) break;
       count++;
     }
-    return this.#waiting.splice(0, count);
+    const taken = this.#waiting.splice(0, count);
+    this.#waitingLength -= lengthOf(taken);
+    return taken;
   }
 
   /**
@@ -387,6 +429,10 @@ export class Recovery {
     const frame = String(row["frame"]);
     return this.#sealer?.openKept(String(row["channel"]), frame) ?? frame;
   }
+}
+
+function lengthOf(kept: readonly Kept[]): number {
+  return kept.reduce((sum, { session }) => sum + session.length, 0);
 }
 
 /** How many messages of a row come after a number, at most. */

@@ -1,5 +1,6 @@
 /** What is asked of those of whom something was missed, when, and what comes of it. */
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { Processes } from "../../src/bus/processes.ts";
 import { type Ask, encodeAsk, encodeAskEnd, type Lost } from "../../src/wire/ask.ts";
 import type { Frame } from "../../src/wire/frame.ts";
@@ -240,4 +241,19 @@ test("what is held of a process that is gone is handed over, with what was said 
   comes(7);
   processes.gone(UID);
   assert.deepEqual(delivered, [1, 3, 5, 7]);
+});
+
+test("a question names its channels as long as it fits into a payload, whatever they are called", () => {
+  for (const name of ["room", "\u0001".repeat(63), "漢".repeat(21)]) {
+    let count = 0;
+    for (; count < 5_000; count++) {
+      const { processes, asked, comes } = setUp();
+      comes(1);
+      processes.ask(processes.open(), Array(count).fill(name));
+      const [ask] = asked;
+      assert.ok(Buffer.byteLength(encodeAsk({ ...ask!, hasRoomChannels: true })) < 4_000, name);
+      if (ask!.channels === undefined) break;
+    }
+    assert.ok(count > 5 && count < 5_000, `${count}`);
+  }
 });

@@ -119,6 +119,95 @@ test("a session that is refused is told of, and the next one is kept", async () 
   assert.deepEqual({ persisted, failed }, { persisted: 1, failed: 1 });
 });
 
+test("a session that is refused for the moment is kept when the moment is over, and before later ones", async () => {
+  const puppet = new Puppet();
+  puppet.keep("one");
+  await puppet.flushed();
+  const first = await puppet.next();
+  puppet.keep("two");
+  // The lock is somebody's.
+  first.fail(Object.assign(new Error("canceling statement"), { code: "55P03" }));
+  await puppet.flushed();
+  const second = await puppet.next();
+  assert.deepEqual(kept(second).map(({ pid }) => pid), ["one", "two"]);
+  assert.deepEqual(kept(second)[0]!.origin, kept(first)[0]!.origin);
+  second.answer([]);
+  await puppet.recovery.flush();
+  const { persisted, failed } = puppet.recovery.stats;
+  assert.deepEqual({ persisted, failed, errors: puppet.errors }, {
+    persisted: 2,
+    failed: 0,
+    errors: [],
+  });
+});
+
+test("what is refused again and again is given up in the end, and told of", async () => {
+  const puppet = new Puppet();
+  puppet.keep("one");
+  while (puppet.errors.length === 0) {
+    await until("an attempt", () => puppet.flushes.length > 0 || puppet.errors.length > 0);
+    if (puppet.errors.length > 0) break;
+    await puppet.flushed();
+    (await puppet.next()).fail(Object.assign(new Error("canceling"), { code: "55P03" }));
+  }
+  assert.deepEqual(puppet.errors.map(({ code }) => code), ["RECOVERY_FAILED"]);
+  await puppet.recovery.flush();
+  assert.equal(puppet.recovery.stats.failed, 1);
+});
+
+test("on a server that has become a standby sessions wait for the next connection", async () => {
+  const puppet = new Puppet();
+  puppet.keep("one");
+  await puppet.flushed();
+  (await puppet.next()).fail(Object.assign(new Error("read-only"), { code: "25006" }));
+  await puppet.recovery.flush();
+  assert.equal(puppet.asked.length + puppet.flushes.length, 0);
+  puppet.recovery.resume();
+  await puppet.flushed();
+  (await puppet.next()).answer([]);
+  await puppet.recovery.flush();
+  assert.equal(puppet.recovery.stats.persisted, 1);
+  assert.deepEqual(puppet.errors, []);
+});
+
+test("all clients of a large server may leave at once", async () => {
+  const puppet = new Puppet();
+  for (let i = 0; i < 30_000; i++) puppet.keep(`p${i}`);
+  const pids = new Set<string>();
+  while (pids.size < 30_000) {
+    await puppet.flushed();
+    const asked = await puppet.next();
+    for (const { pid } of kept(asked)) pids.add(pid);
+    asked.answer([]);
+  }
+  await puppet.recovery.flush();
+  const { persisted, failed } = puppet.recovery.stats;
+  assert.deepEqual({ persisted, failed }, { persisted: 30_000, failed: 0 });
+});
+
+test("past the bound the first to leave are dropped, counted, and told of once", async () => {
+  const puppet = new Puppet();
+  const data = "x".repeat(1_000_000);
+  for (let i = 0; i < 70; i++) puppet.keep(`p${i}`, data);
+  assert.deepEqual(puppet.errors.map(({ code }) => code), ["BUFFER_FULL"]);
+  const { failed } = puppet.recovery.stats;
+  assert.ok(failed > 0 && failed < 10, `${failed}`);
+  const pids: string[] = [];
+  while (pids.length < 70 - failed) {
+    await puppet.flushed();
+    const asked = await puppet.next();
+    pids.push(...kept(asked).map(({ pid }) => pid));
+    asked.answer([]);
+  }
+  await puppet.recovery.flush();
+  // The first one was on its way.
+  const left = Array.from({ length: 70 }, (_, i) => `p${i}`);
+  assert.deepEqual(pids, [pids[0]!, ...left.slice(-(70 - failed - 1))]);
+  // What is no more is not counted any more.
+  for (let i = 0; i < 60; i++) puppet.keep(`q${i}`, data);
+  assert.equal(puppet.recovery.stats.failed, failed);
+});
+
 test("many sessions go in statements of a bounded size", async () => {
   const puppet = new Puppet();
   for (let i = 0; i < 100; i++) puppet.keep(`p${i}`, "x".repeat(50_000));

@@ -449,7 +449,7 @@ export class NamespaceAdapter extends ClusterAdapter {
       type: MessageType.BROADCAST,
       ...selection(opts),
       ...flagged(opts.flags),
-      ...this.#parsed(),
+      ...this.parsed(),
       parts,
     };
   }
@@ -474,7 +474,8 @@ export class NamespaceAdapter extends ClusterAdapter {
     return this.bus.usesRoomChannel(channel) ? channel : this.channel;
   }
 
-  #parsed(): { parser?: string } {
+  /** The mark of the parser on what this process has encoded. */
+  protected parsed(): { parser?: string } {
     return this.codec.parserId === undefined ? {} : { parser: this.codec.parserId };
   }
 

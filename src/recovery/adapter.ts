@@ -11,10 +11,11 @@ import {
   NamespaceAdapter,
 } from "../adapter.ts";
 import type { Bus, Waiting } from "../bus/bus.ts";
-import type { Message } from "../wire/message.ts";
+import { MalformedMessage, type Message } from "../wire/message.ts";
 import type { Part } from "../wire/packet.ts";
 import { isForNobody, type Room } from "../wire/rooms.ts";
 import { EVENT, ForwardedPacket, type Packet } from "../packet_encoder.ts";
+import { type Began, Meanwhile } from "./meanwhile.ts";
 import { isFor } from "./missed.ts";
 import { decodeOffset, encodeOffset, offsetMark } from "./offset.ts";
 import { type OwnPacket, OwnPackets } from "./own_packets.ts";
@@ -67,6 +68,9 @@ interface Returning {
   upTo: number;
 }
 
+/** What was given to clients, of the log; or a packet of this server, which was not known to be there yet. */
+type Given = { message: Message; own?: never } | { message?: never; own: OwnPacket };
+
 const NOBODY: ReadonlyMap<string, boolean> = new Map();
 const NO_ROOMS: ReadonlySet<Room> = new Set();
 
@@ -78,12 +82,8 @@ export class RecoveringAdapter extends NamespaceAdapter {
   readonly #own: OwnPackets = new OwnPackets();
   /** The number of the last packet of the log that was given to clients here. */
   #last: number | undefined;
-  /** How many sessions are being restored. */
-  #restoring = 0;
-  /** What was given to clients meanwhile. */
-  #recent: Message[] = [];
-  /** What was given to them meanwhile before it was known to be in the log. */
-  #recentlyGiven: OwnPacket[] = [];
+  /** What is given to clients while sessions are restored: of the log, or before it is known to be there. */
+  readonly #given: Meanwhile<Given> = new Meanwhile();
   /** Clients whose sessions are restored and whose sockets are about to be made. */
   readonly #returning: Map<string, Returning> = new Map();
   /** Up to which number clients that came back have got everything, as long as that may come again. */
@@ -220,23 +220,20 @@ export class RecoveringAdapter extends NamespaceAdapter {
     const { recovery } = this.bus;
     const after = isPid(pid) ? decodeOffset(offset, this.#mark) : undefined;
     if (recovery === undefined || after === undefined) return this.#expired();
-    this.#restoring++;
+    const began = this.#given.begin();
     try {
       const restored = await recovery.restore(pid, this.channel, after, this.#own.hasGiven);
-      return restored === undefined ? this.#expired() : this.#recovered(restored, after);
+      return restored === undefined ? this.#expired() : this.#recovered(restored, after, began);
     } finally {
-      this.#restoring--;
-      if (this.#restoring === 0) {
-        this.#recent = [];
-        this.#recentlyGiven = [];
-      }
+      this.#given.end(began);
     }
   }
 
   /** Gives a packet that came from another server to the clients of this one, with its offset. */
   protected override write(packet: Packet, message: Message): void {
     const parts = packet instanceof ForwardedPacket ? packet.parts : this.codec.encode(packet);
-    this.#write({ ...message, parts }, message.number, false);
+    // As they are now: what came in the form of the default parser was encoded anew.
+    this.#write({ ...message, parts, ...this.parsed() }, message.number, false);
   }
 
   /** Rooms of a socket change; one that is being connected gets what is on its way, as it gets what others have sent. */
@@ -272,7 +269,7 @@ export class RecoveringAdapter extends NamespaceAdapter {
       for (const [sid, { rooms }] of this.#returning) {
         if (isFirst(sid) && isFor(rooms, own.message)) this.#ahead.add(sid);
       }
-      if (this.#restoring > 0) this.#recentlyGiven.push(own);
+      this.#given.add({ own });
     }
     this.#giveOwn(own, undefined);
   }
@@ -285,7 +282,7 @@ export class RecoveringAdapter extends NamespaceAdapter {
   /** A packet of the log is given to clients. */
   #note(message: Message, number: number): void {
     this.#last = Math.max(this.#last ?? 0, number);
-    if (this.#restoring > 0) this.#recent.push(message);
+    this.#given.add({ message });
   }
 
   #eachOf({ rooms, except }: Message, callback: (id: string) => void): void {
@@ -333,7 +330,15 @@ export class RecoveringAdapter extends NamespaceAdapter {
 
   #miss(returning: Returning, message: Message): void {
     returning.upTo = message.number ?? returning.upTo;
-    returning.missed.push([...this.decode(message), encodeOffset(returning.upTo, this.#mark)]);
+    let data: unknown[];
+    try {
+      data = this.decode(message);
+    } catch (fault) {
+      // Those who have stayed did not get it either, and it was told.
+      if (fault instanceof MalformedMessage) return;
+      throw fault;
+    }
+    returning.missed.push([...data, encodeOffset(returning.upTo, this.#mark)]);
   }
 
   /** Who came back with more than was given to clients here must not be taken back by what is not in the log. */
@@ -361,18 +366,21 @@ export class RecoveringAdapter extends NamespaceAdapter {
     return this.codec.withOffset(this.#nsp.name, parts, offset, number !== undefined);
   }
 
-  #recovered({ session, packets }: Restored, after: number): RecoveredSession {
+  #recovered({ session, packets }: Restored, after: number, began: Began): RecoveredSession {
     const { sid } = session;
     const top = packets.at(-1)?.number ?? after;
+    const given = this.#given.since(began);
     // What came meanwhile and is not later was in the log already.
-    const later = this.#recent.filter(({ number = 0 }) => number > top);
+    const later = given.flatMap(({ message }) =>
+      (message?.number ?? 0) > top ? { ...message!, trusted: true } : []
+    );
     const rooms = new Set<Room>(session.rooms);
     const returning: Returning = { rooms, missed: [], upTo: after };
     for (const message of [...packets, ...later]) {
       if (isFor(rooms, message)) this.#miss(returning, message);
     }
     returning.upTo = Math.max(top, this.#last ?? 0);
-    for (const { message, number, isBack } of this.#recentlyGiven) {
+    for (const { message, number, isBack } of given.flatMap(({ own }) => own ?? [])) {
       // What is back is among the others, or older; the rest will be, and is given to nobody then.
       if (number !== undefined && (isBack || number <= top) || !isFor(rooms, message)) continue;
       this.#miss(returning, { ...message, trusted: true });

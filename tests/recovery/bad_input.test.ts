@@ -397,6 +397,10 @@ test("of a frame that is not all readable clients that come back get what those 
   const bad = item({ t: 99, n: "/" }, "2[]");
   const frames: Record<string, { body: string; count: number }> = {
     "a record that cannot be read": { body: good(0) + bad + good(1) + good(2), count: 3 },
+    "a packet of another parser": {
+      body: good(0) + item({ t: 3, n: "/", e: "12345678" }, "packed") + good(1),
+      count: 2,
+    },
     "an end that is cut short": {
       body: good(0) + good(1) + good(2) + good(3).slice(0, -1),
       count: 3,

@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { Encoder } from "socket.io-parser";
 import * as parser from "socket.io-parser";
+import msgpack from "socket.io-msgpack-parser";
 import type { BroadcastOptions } from "socket.io-adapter";
 import type { AdapterNamespace } from "../../src/adapter.ts";
 import type { Bus, Route } from "../../src/bus/bus.ts";
@@ -14,6 +15,8 @@ import { RecoveringAdapter } from "../../src/recovery/adapter.ts";
 import { encodeOffset, offsetMark } from "../../src/recovery/offset.ts";
 import { Recovery } from "../../src/recovery/recovery.ts";
 import { encodeSession } from "../../src/recovery/session.ts";
+import { MessageType } from "../../src/wire/message.ts";
+import { encodeEvent } from "../../src/wire/packet.ts";
 import { test } from "../support/test.ts";
 
 const UID = "0123456789abcdef";
@@ -63,10 +66,14 @@ class World {
     },
   };
 
-  constructor() {
+  /** @param other The parser of the server, if it is not Socket.IO's own. */
+  constructor(other?: typeof msgpack) {
     const nsp = {
       name: "/",
-      server: { encoder: new Encoder(), _parser: parser },
+      server: {
+        encoder: other === undefined ? new Encoder() : new other.Encoder(),
+        _parser: other ?? parser,
+      },
       sockets: this.#sockets,
       _preConnectSockets: new Map(),
       listenerCount: () => 0,
@@ -101,6 +108,12 @@ class World {
   /** What was emitted comes back. */
   comesBack(text: string, number: number): void {
     this.#of(text).deliver!(number);
+  }
+
+  /** An event of an emitter comes, which is in the log under a number. */
+  hears(text: string, number: number): void {
+    const parts = encodeEvent("/", ["m", text]);
+    this.#route!.receive(undefined, { type: MessageType.BROADCAST, nsp: "/", parts, number });
   }
 
   /** A client connects, or is back with what it has missed. */
@@ -229,4 +242,15 @@ test("who is disconnected by the application gets what is on its way, and others
   y.disconnect();
   world.comesBack("n", 128);
   assert.deepEqual([x.got, y.got, z.got], [["n"], ["n"], ["n"]]);
+});
+
+test("who comes back to a server with another parser is given what emitters send meanwhile", async () => {
+  const world = new World(msgpack);
+  const back = world.comeBack("a");
+  await soon();
+  world.hears("asked", 128);
+  world.asked[0]!(rowsOf("a", [2, "logged"]));
+  // Its session is there, and its socket is not made yet.
+  void Promise.resolve().then(() => world.hears("answered", 256));
+  assert.deepEqual((await back).got, ["logged", "asked", "answered"]);
 });

@@ -13,6 +13,7 @@ import { MalformedMessage, type Message } from "../wire/message.ts";
 import { decodePlain } from "../wire/plain.ts";
 import { beginLog } from "./schema.ts";
 import { decodeSession, encodeSession, type Session } from "./session.ts";
+import { Turns } from "./turns.ts";
 
 /** What recovery is to do, from the options of the Socket.IO server. */
 export interface RecoveryOptions {
@@ -75,6 +76,12 @@ const RESTORE_MS = 2_000;
 const LATE_MS = 1_000;
 const LOOK_MS = 25;
 
+/**
+ * How many questions of clients that come back PostgreSQL has at once. It answers one after the other, and a connection
+ * whose statement takes too long is given up: thousands may come back at once.
+ */
+const QUESTIONS = 16;
+
 /** The most packets that a client gets when it comes back. */
 const MAX_PACKETS = 10_000;
 
@@ -109,6 +116,7 @@ export class Recovery {
   readonly #sealer: Sealer | undefined;
   readonly #publisher: RecoveryPublisher;
   readonly #error: (error: PgAdapterError) => void;
+  readonly #turns: Turns = new Turns(QUESTIONS);
   #waiting: Kept[] = [];
   /** The characters of their sessions. */
   #waitingLength = 0;
@@ -353,9 +361,13 @@ export class Recovery {
   async #ask(text: string, parameters: string[], end: number): Promise<Rows> {
     for (;;) {
       try {
-        // What a client gets from the log, and its server hears of later, is known by its number.
-        if (this.#publisher.isUnclear()) await this.#flushed(end);
-        return await this.#publisher.query(text, parameters);
+        return await this.#turns.take(async () => {
+          // What a client gets from the log, and its server hears of later, is known by its number.
+          if (this.#publisher.isUnclear()) await this.#flushed(end);
+          // A session that is taken is gone, and nobody waits for the answer any more.
+          if (performance.now() > end) throw tooLate();
+          return await this.#publisher.query(text, parameters);
+        });
       } catch (fault) {
         if (!(fault instanceof PgAdapterError) || performance.now() > end) throw fault;
       }

@@ -287,3 +287,39 @@ test("who comes back waits for what may be committed, or be sent again", async (
   (await puppet.next()).answer(sessionRows([8, "sent again"]));
   assert.deepEqual((await restoring)?.packets.map(({ number }) => number), [8]);
 });
+
+test("PostgreSQL has few questions of those who come back at once, and each in its turn", async () => {
+  const puppet = new Puppet();
+  const restoring = Array.from(
+    { length: 100 },
+    (_, n) => puppet.recovery.restore(`pid${n}`, "channel", 7),
+  );
+  const order: (string | null)[] = [];
+  for (let n = 0; n < 100; n++) {
+    const asked = await puppet.next();
+    assert.ok(puppet.asked.length < 16, `${puppet.asked.length}`);
+    order.push(asked.parameters[0]!);
+    // Whatever the answer is: one is refused.
+    if (n === 50) asked.fail(Object.assign(new Error("no such function"), { code: "42883" }));
+    else asked.answer(sessionRows());
+  }
+  const restored = await Promise.all(restoring);
+  assert.equal(restored.filter((each) => each !== undefined).length, 99);
+  assert.deepEqual(order, Array.from({ length: 100 }, (_, n) => `pid${n}`));
+  assert.deepEqual(puppet.errors.map(({ code }) => code), ["RECOVERY_FAILED"]);
+});
+
+test("who has waited in vain for a turn takes no session", async () => {
+  const puppet = new Puppet();
+  const restoring = Array.from(
+    { length: 20 },
+    (_, n) => puppet.recovery.restore(`pid${n}`, "channel", 7),
+  );
+  await Promise.all(restoring);
+  assert.equal(puppet.asked.length, 16);
+  // PostgreSQL is back.
+  for (const asked of puppet.asked.splice(0)) asked.answer(sessionRows());
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.equal(puppet.asked.length, 0);
+  assert.equal(puppet.errors.length, 20);
+});

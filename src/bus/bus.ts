@@ -167,10 +167,14 @@ export class Bus {
           this.#diagnostics.returned(milliseconds);
         },
         tick: () => {
-          this.#inbox.sweep();
+          this.#inbox.sweep(this.#publisher.isUp);
           this.#publisher.sweep();
         },
-        sweep: () => this.membership.sweep(),
+        sweep: () => {
+          this.membership.sweep();
+          // Nobody waits for it: it never rejects.
+          this.#findAbsent();
+        },
         unheard: () => {
           // What PostgreSQL does not take cannot come back, and is told of.
           if (this.#publisher.isStuck) return;
@@ -194,6 +198,8 @@ export class Bus {
       isWanted: (channel) => this.#isOfProcesses(channel) || this.#places.has(channel),
       isEchoWanted: () => this.#pulse.isWaiting || this.#own.length > 0,
       echo: (sequence, number) => this.#echo(sequence, number),
+      // Who has waited for it for long enough was given it.
+      isOwnMissing: () => !this.#isAway && this.#own.isMissing,
       heard: (uid) => this.#heard(uid),
       isMember: (uid) => this.membership.has(uid),
       left: (uid) => this.membership.left(uid),
@@ -245,7 +251,10 @@ export class Bus {
             deliver: (first) => this.#ownIsBack(delivers, first),
           }),
         unsent: (deliver) => this.#deliverOwn(deliver, undefined),
-        logged: (sequence, number) => this.#own.logged(sequence, number),
+        logged: (sequence, number) => {
+          this.#own.logged(sequence, number);
+          this.#inbox.settled();
+        },
         refused: () => this.#waitUntilAway(),
         refusedFrame: (sequence) => this.#own.refused(sequence),
         failed,
@@ -271,6 +280,7 @@ export class Bus {
       },
       down: (fault) => {
         this.#inbox.processes.interrupted(this.#readiness.isAcquainted);
+        this.#own.interrupted();
         this.#holdOff.listenerLost();
         this.#down(fault);
       },
@@ -657,6 +667,13 @@ export class Bus {
     this.#listener.check(this.#echoMs);
   }
 
+  /** Who was silent for too long may have lost the connection that it speaks on alone. */
+  async #findAbsent(): Promise<void> {
+    const { silent } = this.membership;
+    if (silent.length === 0) return;
+    for (const uid of await this.#listener.absent(silent)) this.membership.absent(uid);
+  }
+
   #heard(uid: string): void {
     this.membership.heard(uid);
     this.#releaseIfAllAreHeard();
@@ -666,6 +683,7 @@ export class Bus {
     // What was never sent is somebody else's.
     if (sequence > this.#publisher.lastSequence) return;
     this.#own.echoed(sequence, number);
+    this.#inbox.settled();
     if (!this.#greeted || !this.#pulse.echo(sequence) || this.#closing !== undefined) return;
     clearTimeout(this.#patience);
     // Who holds a session and does not answer is starting, or dead without the server's knowing.
@@ -713,6 +731,7 @@ export class Bus {
     this.#awayTimer ??= setTimeout(() => {
       this.#isAway = true;
       this.#giveAll();
+      this.#inbox.settled();
     }, AWAY_MS);
   }
 

@@ -70,6 +70,8 @@ export interface InboxEvents {
    * @param number Its number in the log of connection state recovery, where it is in it.
    */
   echo(sequence: number, number: number | undefined): void;
+  /** Whether some of what this process has sent itself, with recovery, was missed, and will be handed over later. */
+  isOwnMissing(): boolean;
   /** A process was heard of. */
   heard(uid: string): void;
   /** Whether what comes on a channel is for this process. */
@@ -155,9 +157,7 @@ export class Inbox {
       ask: (sender, ask) => events.ask(sender, ask),
       gap: (sender, missed) => this.#gap(sender, missed),
       duplicate: () => void this.#stats.duplicates++,
-      settled: () => {
-        if (this.#order?.isHolding && !this.processes.isWaiting) this.#order.release();
-      },
+      settled: () => this.settled(),
       forged: (sender) => {
         this.#stats.forged++;
         this.#complaints.malformed(
@@ -202,14 +202,27 @@ export class Inbox {
   /** Hands over what this process has sent and its own clients get, in its place. */
   own(number: number | undefined, deliver: () => void): void {
     if (this.#order === undefined) return deliver();
-    this.#order.take(this.#uid, number, !this.processes.isWaiting, deliver);
+    this.#order.take(this.#uid, number, this.#isComplete, deliver);
   }
 
-  /** Gives up what does not come. Called now and then. */
-  sweep(): void {
+  /** Less is missing than before: what was held may be handed over. */
+  settled(): void {
+    if (this.#order?.isHolding && this.#isComplete) this.#order.release();
+  }
+
+  /**
+   * Gives up what does not come. Called now and then.
+   *
+   * @param isAsking Whether others are asked for it, as far as the connection goes.
+   */
+  sweep(isAsking = true): void {
     this.#assemblies.sweep();
     this.#emitters.sweep();
-    this.processes.sweep();
+    this.processes.sweep(isAsking);
+  }
+
+  get #isComplete(): boolean {
+    return !this.processes.isWaiting && !this.#events.isOwnMissing();
   }
 
   /** Anybody may send in our name. */
@@ -297,7 +310,7 @@ export class Inbox {
       this.#stats.messages++;
       if (this.#order === undefined) return this.#events.message(uid, message);
       // Plain messages have no sender, and keep their order as if it were one.
-      this.#order.take(uid ?? "", message.number, !this.processes.isWaiting, () => {
+      this.#order.take(uid ?? "", message.number, this.#isComplete, () => {
         try {
           this.#events.message(uid, message);
         } catch (fault) {

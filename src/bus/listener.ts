@@ -92,7 +92,10 @@ export class Listener {
       down: (error) => {
         for (const settle of this.#joining) settle();
         this.#joining.clear();
+        const heard = [...this.#listening, ...this.#leaving];
         this.#listening = new Set();
+        this.#leaving = [];
+        for (const channel of heard) if (!this.#wanted.has(channel)) events.unlistened(channel);
         events.down(error);
       },
       failed: events.failed,
@@ -144,7 +147,7 @@ export class Listener {
       wanted = { acknowledged: deferred(), isAcknowledged };
       this.#wanted.set(channel, wanted);
       if (!isAcknowledged) {
-        // It may have been left in an outage; what was sent to it since then is not missing.
+        // It may be about to be left; what was sent to it since then is not missing.
         this.#events.unlistened(channel);
         this.#opening = this.#events.opening(this.#opening);
       }
@@ -200,6 +203,8 @@ export class Listener {
     if (wanted === undefined) return;
     this.#wanted.delete(channel);
     wanted.acknowledged.resolve();
+    // In an outage nobody will say so later.
+    if (!this.#listening.has(channel)) this.#events.unlistened(channel);
     this.#change(channel);
   }
 

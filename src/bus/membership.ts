@@ -52,6 +52,8 @@ export class Membership {
   readonly #namespaces: Set<string> = new Set();
   /** Processes that were silent for too long; the last ones. */
   readonly #silent: Set<string> = new Set();
+  /** Those of them that may still hear what is sent, but not what is sent on the channels of rooms. */
+  readonly #deafToRooms: Set<string> = new Set();
   /** Processes that are not gone, and were not heard of since an outage. */
   readonly #unheard: Set<string> = new Set();
   #opened: Set<string> = new Set();
@@ -84,8 +86,12 @@ export class Membership {
     return uids;
   }
 
-  /** Whether every process that is known listens to the channels of its rooms. */
+  /**
+   * Whether every process that is known listens to the channels of its rooms; those included that were silent for too
+   * long, and may hear all the same.
+   */
   get allHaveRoomChannels(): boolean {
+    if (this.#deafToRooms.size > 0) return false;
     for (const node of this.#nodes.values()) if (!node.hasRoomChannels) return false;
     return true;
   }
@@ -93,6 +99,16 @@ export class Membership {
   /** Whether a process is one of them. */
   has(uid: string): boolean {
     return this.#nodes.has(uid);
+  }
+
+  /** Processes that were silent for too long, and matter as long as they hear. */
+  get silent(): string[] {
+    return [...this.#deafToRooms];
+  }
+
+  /** A process does not hear. */
+  absent(uid: string): void {
+    this.#deafToRooms.delete(uid);
   }
 
   /** A process says whether it listens to the channels of its rooms. */
@@ -297,6 +313,7 @@ export class Membership {
       asked: false,
     };
     this.#nodes.set(uid, node);
+    this.#deafToRooms.delete(uid);
     if (known === undefined) this.#events.nodeUp(uid, this.#silent.delete(uid));
     for (const nsp of known?.namespaces ?? []) {
       if (!node.namespaces.has(nsp)) this.#events.namespaceClosed(uid, nsp);
@@ -313,8 +330,15 @@ export class Membership {
   #remove(node: Node, why: "left" | "silent"): void {
     this.#nodes.delete(node.uid);
     this.#unheard.delete(node.uid);
-    if (why === "silent") this.#silent.add(node.uid);
-    if (this.#silent.size > MAX_NODES) this.#silent.delete(this.#silent.values().next().value!);
+    if (why === "silent") {
+      this.#silent.add(node.uid);
+      if (!node.hasRoomChannels) this.#deafToRooms.add(node.uid);
+    }
+    if (this.#silent.size > MAX_NODES) {
+      const [oldest] = this.#silent;
+      this.#silent.delete(oldest!);
+      this.#deafToRooms.delete(oldest!);
+    }
     this.#events.nodeDown(node.uid, why);
   }
 }

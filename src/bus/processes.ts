@@ -216,13 +216,23 @@ export class Processes {
     if (wait !== undefined) this.#ask(sender!, wait);
   }
 
-  /** Asks again, and gives up what does not come. Called now and then. */
-  sweep(): void {
+  /**
+   * Asks again, and gives up what does not come. Called now and then.
+   *
+   * @param isAsking Whether questions are sent: as long as they wait for a connection themselves they cannot be answered.
+   */
+  sweep(isAsking = true): void {
     const now = performance.now();
     for (const sender of this.#senders.values()) {
       const limit = sender.lastWords === undefined ? ANSWER_MS : LAST_ANSWER_MS;
       for (const wait of [...sender.waits]) {
         if (wait.asked === undefined) continue;
+        // Later than that its sender remembers nothing of it.
+        const isRemembered = now - wait.openedAt < this.#replayWindow;
+        if (!isAsking && isRemembered && sender.lastWords === undefined) {
+          wait.asked = { ...wait.asked, first: now, last: now, heard: now };
+          continue;
+        }
         const { first, last, heard } = wait.asked;
         if (Math.max(first, heard) < now - limit || first < now - LONG_ANSWER_MS) {
           this.#giveUp(sender, wait);

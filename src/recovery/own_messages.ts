@@ -24,10 +24,23 @@ export class OwnMessages {
   #head = 0;
   /** The highest sequence number that came back: what was sent before has been notified. */
   #echoed = 0;
+  /** Whether nothing of this process was heard since the connection was lost. */
+  #isDeaf = false;
 
   /** How many are under way. */
   get length(): number {
     return this.#waiting.length - this.#head;
+  }
+
+  /** Nothing is heard from now on: what comes back meanwhile is missed, until something later comes. */
+  interrupted(): void {
+    this.#isDeaf = true;
+  }
+
+  /** Whether some may be in the log, and before what others have put there, and will be handed over later. */
+  get isMissing(): boolean {
+    const first = this.#waiting[this.#head];
+    return first !== undefined && (this.#isDeaf || first.sequence <= this.#echoed);
   }
 
   /**
@@ -52,6 +65,7 @@ export class OwnMessages {
 
   /** A frame came back; it came on its own channel, so what does not come any more was missed while nothing was heard. */
   echoed(sequence: number, number: number | undefined): void {
+    this.#isDeaf = false;
     this.#echoed = Math.max(this.#echoed, sequence);
     const waiting = this.#find(sequence);
     if (waiting !== undefined && number !== undefined) waiting.number = number;

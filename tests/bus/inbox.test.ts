@@ -26,6 +26,7 @@ function setUp(maxPayload = 1_000_000) {
     isOfProcesses: (channel) => channel === "processes",
     isWanted: (channel) => !unwanted.has(channel),
     isEchoWanted: () => true,
+    isOwnMissing: () => false,
     echo: () => echoes++,
     heard: () => {},
     isMember: (uid) => members.has(uid),

@@ -23,6 +23,7 @@ function createInbox() {
       isOfProcesses: (channel) => channel === "processes",
       isWanted: () => true,
       isEchoWanted: () => true,
+      isOwnMissing: () => false,
       echo: () => {},
       heard: () => {},
       isMember: (uid) => uid === GOOD,

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import type { PgAdapterError, PgAdapterOptions } from "../../mod.ts";
 import { FaultProxy } from "../support/fault_proxy.ts";
 import { createRecoveryCluster, type RecoveryCluster, type Wanderer } from "../support/recovery.ts";
-import { createDatabase } from "../support/sql.ts";
+import { connectSql, createDatabase } from "../support/sql.ts";
 import { databaseUri } from "../support/database.ts";
 import { type Scope, test } from "../support/test.ts";
 import { next, until } from "../support/wait.ts";
@@ -263,6 +263,41 @@ for (const isFar of [false, true]) {
       await each.has("last");
       assert.deepEqual(each.of("n").map(([n]) => n), Array.from({ length: 10 }, (_, n) => n));
     }
+    for (const { code } of cluster.errors.splice(0)) assert.equal(code, "CONNECT_FAILED");
+  });
+}
+
+for (const isLong of [false, true]) {
+  const howLong = isLong ? ", even if the other connection is away for long" : "";
+  test(`what a server sent while it heard nothing comes before what others sent after that${howLong}`, async (t) => {
+    const { uri } = await createDatabase(t, await databaseUri());
+    const [listening, publishing] = [await FaultProxy.start(uri), await FaultProxy.start(uri)];
+    t.after(() => Promise.all([listening.close(), publishing.close()]));
+    const cluster = await createRecoveryCluster(t, {
+      uri,
+      size: 1,
+      adapter: { listen: listening.uri, publish: publishing.uri },
+    });
+    const [io, { adapter }] = [cluster.io(0), cluster.nodes[0]!];
+    const wanderer = await cluster.client(0);
+    await listening.refuse();
+    listening.cut("rst");
+    await until("it is noticed", () => adapter.stats().phase === "disconnected");
+    for (let n = 0; n < 3; n++) io.emit("n", n);
+    await until("all is in the log", () => adapter.stats().queued.messages === 0);
+    // It hears others before it hears itself again.
+    publishing.hold();
+    await listening.accept();
+    await until("it listens", () => adapter.stats().connections.listen.isUp);
+    const { messages } = adapter.stats().received;
+    const channel = `${cluster.prefix}:/`;
+    await connectSql(t, uri)`select socketio.recovery_notify(
+    ${channel}, ${JSON.stringify({ emit: ["n", 3] })}, ${channel}, 'test', null)`;
+    await until("it hears that", () => adapter.stats().received.messages > messages);
+    if (!isLong) publishing.pass();
+    await wanderer.has("n", 4);
+    publishing.pass();
+    assert.deepEqual(wanderer.of("n").map(([n]) => n), [0, 1, 2, 3]);
     for (const { code } of cluster.errors.splice(0)) assert.equal(code, "CONNECT_FAILED");
   });
 }

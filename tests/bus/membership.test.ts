@@ -141,6 +141,32 @@ test("one process that does not listen to the channels of its rooms is enough to
   assert.ok(member("a").allHaveRoomChannels);
 });
 
+test("one that is silent for too long and hears all the same keeps them alone, until it does not or is back", async () => {
+  const { member, deliver } = cluster(["a", "b", "static"], 1);
+  const silence = () => {
+    const start = performance.now();
+    while (performance.now() - start < 3);
+    member("a").sweep();
+  };
+  for (const uid of ["b", "static"]) member(uid).hello();
+  await deliver();
+  silence();
+  assert.deepEqual(member("a").nodes, []);
+  assert.deepEqual(member("a").silent, ["static"]);
+  assert.ok(!member("a").allHaveRoomChannels);
+  member("a").absent("static");
+  assert.ok(member("a").allHaveRoomChannels);
+  member("static").hello();
+  await deliver();
+  silence();
+  member("static").hello();
+  await deliver();
+  assert.deepEqual(member("a").silent, []);
+  assert.ok(!member("a").allHaveRoomChannels);
+  member("a").left("static");
+  assert.ok(member("a").allHaveRoomChannels);
+});
+
 test("another parser is told once", async () => {
   const { member, deliver, told } = cluster(["a", "b"]);
   member("a").parser = "deadbeef";

@@ -8,11 +8,11 @@ import { test } from "../support/test.ts";
 
 const UID = "1111111111111111";
 
-function setUp(isMember = true) {
+function setUp(isMember = true, replayWindow = 30_000) {
   const delivered: number[] = [];
   const asked: Omit<Ask, "hasRoomChannels">[] = [];
   const gaps: (number | undefined)[] = [];
-  const processes = new Processes(30_000, {
+  const processes = new Processes(replayWindow, {
     deliver: (uid, { kind, sequence }) => {
       if (kind === "b") processes.gone(uid);
       else if (kind === "r") delivered.push(sequence);
@@ -256,4 +256,27 @@ test("a question names its channels as long as it fits into a payload, whatever 
     }
     assert.ok(count > 5 && count < 5_000, `${count}`);
   }
+});
+
+test("a question that waits for a connection itself is not given up, as long as it can be answered", (t) => {
+  const time = { now: 1_000 };
+  const { now } = performance;
+  performance.now = () => time.now;
+  t.after(() => performance.now = now);
+  const { processes, delivered, asked, gaps, comes, again, ends } = setUp();
+  comes(1);
+  outage(processes);
+  comes(3);
+  for (; time.now < 21_000; time.now += 1_000) processes.sweep(false);
+  assert.deepEqual([gaps, asked.length], [[], 1]);
+  // It is sent, and answered.
+  processes.sweep(true);
+  again(2);
+  ends(4, asked[0]!);
+  assert.deepEqual([delivered, gaps], [[1, 2, 3], []]);
+  // What is not remembered any more holds nothing up.
+  outage(processes);
+  comes(6);
+  for (const end = time.now + 50_000; time.now < end; time.now += 1_000) processes.sweep(false);
+  assert.deepEqual([delivered, gaps], [[1, 2, 3, 6], [undefined]]);
 });

@@ -1,7 +1,7 @@
 /**
  * Puts what the tests in `tests/faults` measured into docs/RELIABILITY.md:
  *
- *     FAULT_FIGURES=/tmp/figures.jsonl deno task test deno bun node faults/
+ *     FAULT_FIGURES=/tmp/figures.jsonl deno task test deno bun node faults/ hostile/
  *     deno run -A scripts/fault_table.ts /tmp/figures.jsonl
  *
  * Of several runs of a row the worst time counts, and the sums of messages. Rows without figures are not measured.

@@ -119,6 +119,8 @@ export class Bus {
   #lastSent: { channel: string; sequence: number } | undefined;
   /** Whether both connections are up, and said hello. */
   #greeted = false;
+  /** Whether it is being found out who does not hear any more. */
+  #isFinding = false;
   #patience: ReturnType<typeof setTimeout> | undefined;
   #closing: Promise<void> | undefined;
 
@@ -167,7 +169,7 @@ export class Bus {
           this.#diagnostics.returned(milliseconds);
         },
         tick: () => {
-          this.#inbox.sweep(this.#publisher.isUp);
+          this.#inbox.sweep(this.#publisher.isUp && !this.#publisher.isStuck);
           this.#publisher.sweep();
         },
         sweep: () => {
@@ -256,7 +258,10 @@ export class Bus {
           this.#inbox.settled();
         },
         refused: () => this.#waitUntilAway(),
-        refusedFrame: (sequence) => this.#own.refused(sequence),
+        refusedFrame: (sequence) => {
+          this.#own.refused(sequence);
+          this.#inbox.settled();
+        },
         failed,
         error,
       },
@@ -577,10 +582,11 @@ export class Bus {
   /** Its last words come after everything else. */
   async #sayGoodbye(): Promise<void> {
     await this.#publisher.flush();
-    await this.#recovery?.flush();
     this.membership.leave();
     this.#publisher.control(this.#clusterChannel, "b", "");
     await this.#publisher.flush();
+    // Not before: a lock on their table holds up sessions, and no other process need wait for that.
+    await this.#recovery?.flush();
   }
 
   #isOfProcesses(channel: string): boolean {
@@ -670,8 +676,12 @@ export class Bus {
   /** Who was silent for too long may have lost the connection that it speaks on alone. */
   async #findAbsent(): Promise<void> {
     const { silent } = this.membership;
-    if (silent.length === 0) return;
-    for (const uid of await this.#listener.absent(silent)) this.membership.absent(uid);
+    // It matters to those who use the channels of rooms.
+    if (silent.length === 0 || this.roomChannels === undefined || this.#isFinding) return;
+    this.#isFinding = true;
+    // After that nothing of what was missed is remembered.
+    this.membership.absent(await this.#listener.absent(silent), this.options.replayWindow);
+    this.#isFinding = false;
   }
 
   #heard(uid: string): void {

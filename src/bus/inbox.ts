@@ -2,7 +2,14 @@
  * What arrives: payloads in, messages out, in the order of their sender, each once.
  */
 import type { Ask } from "../wire/ask.ts";
-import { decodeFrame, type Frame, isFrameOf, sequenceOf, WIRE_VERSION } from "../wire/frame.ts";
+import {
+  decodeFrame,
+  type Frame,
+  isFrameOf,
+  isRepeated,
+  sequenceOf,
+  WIRE_VERSION,
+} from "../wire/frame.ts";
 import {
   decodeMessages,
   excerpt,
@@ -227,6 +234,8 @@ export class Inbox {
 
   /** Anybody may send in our name. */
   #echo(frame: string, number: number | undefined): void {
+    // What is said again for others is old, and proves nothing of what was sent since.
+    if (isRepeated(frame)) return;
     const sequence = sequenceOf(frame);
     if (frame.startsWith(WIRE_VERSION) && sequence > 0) this.#events.echo(sequence, number);
   }

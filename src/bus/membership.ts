@@ -52,8 +52,11 @@ export class Membership {
   readonly #namespaces: Set<string> = new Set();
   /** Processes that were silent for too long; the last ones. */
   readonly #silent: Set<string> = new Set();
-  /** Those of them that may still hear what is sent, but not what is sent on the channels of rooms. */
-  readonly #deafToRooms: Set<string> = new Set();
+  /**
+   * Those of them that may still hear what is sent, but not what is sent on the channels of rooms; and since when they
+   * do not hear at all, as `performance.now()` says it.
+   */
+  readonly #deafToRooms: Map<string, number | undefined> = new Map();
   /** Processes that are not gone, and were not heard of since an outage. */
   readonly #unheard: Set<string> = new Set();
   #opened: Set<string> = new Set();
@@ -103,12 +106,21 @@ export class Membership {
 
   /** Processes that were silent for too long, and matter as long as they hear. */
   get silent(): string[] {
-    return [...this.#deafToRooms];
+    return [...this.#deafToRooms.keys()];
   }
 
-  /** A process does not hear. */
-  absent(uid: string): void {
-    this.#deafToRooms.delete(uid);
+  /**
+   * Which of them do not hear at the moment.
+   *
+   * @param patience Milliseconds without a break after which they do not matter any more.
+   */
+  absent(uids: readonly string[], patience: number): void {
+    const now = performance.now();
+    for (const [uid, since = now] of this.#deafToRooms) {
+      if (!uids.includes(uid)) this.#deafToRooms.set(uid, undefined);
+      else if (now - since < patience) this.#deafToRooms.set(uid, since);
+      else this.#deafToRooms.delete(uid);
+    }
   }
 
   /** A process says whether it listens to the channels of its rooms. */
@@ -332,7 +344,7 @@ export class Membership {
     this.#unheard.delete(node.uid);
     if (why === "silent") {
       this.#silent.add(node.uid);
-      if (!node.hasRoomChannels) this.#deafToRooms.add(node.uid);
+      if (!node.hasRoomChannels) this.#deafToRooms.set(node.uid, undefined);
     }
     if (this.#silent.size > MAX_NODES) {
       const [oldest] = this.#silent;

@@ -227,8 +227,8 @@ export class Processes {
       const limit = sender.lastWords === undefined ? ANSWER_MS : LAST_ANSWER_MS;
       for (const wait of [...sender.waits]) {
         if (wait.asked === undefined) continue;
-        // Later than that its sender remembers nothing of it.
-        const isRemembered = now - wait.openedAt < this.#replayWindow;
+        // Later than that its sender remembers nothing of it; and joins are not held up by an outage.
+        const isRemembered = wait.isOutage && now - wait.openedAt < this.#replayWindow;
         if (!isAsking && isRemembered && sender.lastWords === undefined) {
           wait.asked = { ...wait.asked, first: now, last: now, heard: now };
           continue;

@@ -76,6 +76,7 @@ export class OwnMessages {
   refused(sequence: number): void {
     const waiting = this.#find(sequence);
     if (waiting !== undefined) waiting.isLogged = false;
+    this.#deliver();
   }
 
   #find(sequence: number): Waiting | undefined {

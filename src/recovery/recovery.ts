@@ -63,6 +63,8 @@ interface Kept {
   readonly pid: string;
   readonly keys: readonly string[];
   readonly session: string;
+  /** The characters of all that. */
+  readonly length: number;
   /** Which one it is, however often it is sent. */
   readonly origin: string;
   /** When the client left, as `performance.now()` says it. */
@@ -77,10 +79,11 @@ const LATE_MS = 1_000;
 const LOOK_MS = 25;
 
 /**
- * How many questions of clients that come back PostgreSQL has at once. It answers one after the other, and a connection
- * whose statement takes too long is given up: thousands may come back at once.
+ * How many questions of clients that come back PostgreSQL has at once. It answers one after the other, in some
+ * milliseconds each, and a connection whose statement takes too long is given up: thousands may come back at once. With
+ * fewer it would wait for the next ones where it is far away.
  */
-const QUESTIONS = 16;
+const QUESTIONS = 64;
 
 /** The most packets that a client gets when it comes back. */
 const MAX_PACKETS = 10_000;
@@ -166,10 +169,11 @@ export class Recovery {
         pid: session.pid,
         keys,
         session: text,
+        length: keys.reduce((sum, key) => sum + key.length, text.length),
         origin: this.#next(),
         leftAt: performance.now(),
       });
-      this.#waitingLength += text.length;
+      this.#waitingLength += this.#waiting.at(-1)!.length;
     } catch (cause) {
       this.stats.failed++;
       return this.#error(
@@ -192,7 +196,7 @@ export class Recovery {
     while (
       this.#waiting.length - dropped > MAX_WAITING || this.#waitingLength > MAX_WAITING_LENGTH
     ) {
-      this.#waitingLength -= this.#waiting[dropped++]!.session.length;
+      this.#waitingLength -= this.#waiting[dropped++]!.length;
     }
     if (dropped === 0) return;
     this.#waiting.splice(0, dropped);
@@ -249,7 +253,10 @@ export class Recovery {
       const fresh = batch.filter(({ leftAt }) =>
         now - leftAt < this.#options.maxDisconnectionDuration
       );
-      const sessions = fresh.map(({ leftAt, ...kept }) => ({ ...kept, ago: now - leftAt }));
+      const sessions = fresh.map(({ leftAt, length: _, ...kept }) => ({
+        ...kept,
+        ago: now - leftAt,
+      }));
       try {
         await this.#publisher.query("select socketio.recovery_keep($1::text::json)", [
           JSON.stringify(sessions),
@@ -277,8 +284,8 @@ export class Recovery {
   /** Some of those that wait, for one statement. */
   #takeWaiting(): Kept[] {
     let [count, length] = [0, 0];
-    for (const { session } of this.#waiting) {
-      length += session.length;
+    for (const each of this.#waiting) {
+      length += each.length;
       if (count > 0 && length > STATEMENT_LENGTH) break;
       count++;
     }
@@ -444,7 +451,7 @@ export class Recovery {
 }
 
 function lengthOf(kept: readonly Kept[]): number {
-  return kept.reduce((sum, { session }) => sum + session.length, 0);
+  return kept.reduce((sum, { length }) => sum + length, 0);
 }
 
 /** How many messages of a row come after a number, at most. */

@@ -108,6 +108,11 @@ export function repeated(payload: string): string {
   return number === undefined ? again : numbered(number, again);
 }
 
+/** Whether a frame whose beginning is known to be well-formed is said again: a process' own. */
+export function isRepeated(payload: string): boolean {
+  return payload[1] !== payload[1]?.toLowerCase();
+}
+
 /** The payload of a frame that is sent once more, since nobody knows whether it was committed. */
 export function resent(payload: string): string {
   return payload.replace(/^(.{18}\d+)(?=[,;])/, "$1+");

@@ -3,7 +3,13 @@ import { test } from "node:test";
 import { Inbox } from "../../src/bus/inbox.ts";
 import type { PgAdapterError } from "../../src/errors.ts";
 import type { Ask } from "../../src/wire/ask.ts";
-import { encodeFrame, type FrameHead, MAX_BODY_BYTES } from "../../src/wire/frame.ts";
+import {
+  encodeFrame,
+  type FrameHead,
+  MAX_BODY_BYTES,
+  repeated,
+  resent,
+} from "../../src/wire/frame.ts";
 import { encodeMessage, MalformedMessage, type Message } from "../../src/wire/message.ts";
 
 const OWN = "0000000000000000";
@@ -89,6 +95,15 @@ test("an own frame is an echo and nothing more", () => {
   receive(frame(1, ["a"], { uid: OWN }));
   assert.equal(echoes(), 1);
   assert.deepEqual(messages, []);
+});
+
+test("an own frame that is said again for others is no echo", () => {
+  const { receive, echoes } = setUp();
+  receive(repeated(frame(1, ["a"], { uid: OWN })));
+  assert.equal(echoes(), 0);
+  // Sent once more, as nobody knows whether it was committed, is another matter.
+  receive(resent(frame(1, ["a"], { uid: OWN })));
+  assert.equal(echoes(), 1);
 });
 
 test("what bears the own name and is no frame that was sent is no echo", () => {

@@ -154,7 +154,19 @@ test("one that is silent for too long and hears all the same keeps them alone, u
   assert.deepEqual(member("a").nodes, []);
   assert.deepEqual(member("a").silent, ["static"]);
   assert.ok(!member("a").allHaveRoomChannels);
-  member("a").absent("static");
+  const seen = (uids: string[], patience: number) => {
+    member("a").absent(uids, patience);
+    return member("a").silent;
+  };
+  // Who is heard to listen again has not been away for long.
+  const wait = 40;
+  assert.deepEqual(seen(["static"], wait), ["static"]);
+  await new Promise((resolve) => setTimeout(resolve, wait));
+  assert.deepEqual(seen([], wait), ["static"]);
+  assert.deepEqual(seen(["static"], wait), ["static"]);
+  assert.ok(!member("a").allHaveRoomChannels);
+  await new Promise((resolve) => setTimeout(resolve, wait));
+  assert.deepEqual(seen(["static"], wait), []);
   assert.ok(member("a").allHaveRoomChannels);
   member("static").hello();
   await deliver();

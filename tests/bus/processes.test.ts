@@ -274,9 +274,15 @@ test("a question that waits for a connection itself is not given up, as long as 
   again(2);
   ends(4, asked[0]!);
   assert.deepEqual([delivered, gaps], [[1, 2, 3], []]);
+  // Who joins a room waits no longer than ever, whatever is said in it.
+  processes.ask(processes.open(), ["room"]);
+  comes(6, { previous: 0 }, "room");
+  assert.deepEqual(delivered, [1, 2, 3]);
+  for (const end = time.now + 17_000; time.now < end; time.now += 1_000) processes.sweep(false);
+  assert.deepEqual([delivered, gaps], [[1, 2, 3, 6], []]);
   // What is not remembered any more holds nothing up.
   outage(processes);
-  comes(6);
+  comes(8);
   for (const end = time.now + 50_000; time.now < end; time.now += 1_000) processes.sweep(false);
-  assert.deepEqual([delivered, gaps], [[1, 2, 3, 6], [undefined]]);
+  assert.deepEqual([delivered, gaps], [[1, 2, 3, 6, 8], [undefined]]);
 });

@@ -32,8 +32,8 @@ class Puppet {
       new Promise((answer, fail) => this.asked.push({ text, parameters, answer, fail })),
   }, (error) => this.errors.push(error));
 
-  keep(pid: string, data: unknown = {}): void {
-    this.recovery.keep({ sid: `s${pid}`, pid, rooms: [], data }, ["channel"]);
+  keep(pid: string, data: unknown = {}, keys: string[] = ["channel"]): void {
+    this.recovery.keep({ sid: `s${pid}`, pid, rooms: [], data }, keys);
   }
 
   /** The next statement. */
@@ -208,9 +208,13 @@ test("past the bound the first to leave are dropped, counted, and told of once",
   assert.equal(puppet.recovery.stats.failed, failed);
 });
 
-test("many sessions go in statements of a bounded size", async () => {
+test("many sessions go in statements of a bounded size, whatever makes them large", async () => {
   const puppet = new Puppet();
-  for (let i = 0; i < 100; i++) puppet.keep(`p${i}`, "x".repeat(50_000));
+  const channels = Array.from({ length: 3_000 }, (_, i) => `channel ${i}`.padEnd(60));
+  for (let i = 0; i < 100; i++) {
+    if (i % 2 === 0) puppet.keep(`p${i}`, "x".repeat(50_000));
+    else puppet.keep(`p${i}`, {}, channels);
+  }
   const pids: string[] = [];
   while (pids.length < 100) {
     await puppet.flushed();
@@ -291,35 +295,35 @@ test("who comes back waits for what may be committed, or be sent again", async (
 test("PostgreSQL has few questions of those who come back at once, and each in its turn", async () => {
   const puppet = new Puppet();
   const restoring = Array.from(
-    { length: 100 },
+    { length: 200 },
     (_, n) => puppet.recovery.restore(`pid${n}`, "channel", 7),
   );
   const order: (string | null)[] = [];
-  for (let n = 0; n < 100; n++) {
+  for (let n = 0; n < 200; n++) {
     const asked = await puppet.next();
-    assert.ok(puppet.asked.length < 16, `${puppet.asked.length}`);
+    assert.ok(puppet.asked.length < 64, `${puppet.asked.length}`);
     order.push(asked.parameters[0]!);
     // Whatever the answer is: one is refused.
     if (n === 50) asked.fail(Object.assign(new Error("no such function"), { code: "42883" }));
     else asked.answer(sessionRows());
   }
   const restored = await Promise.all(restoring);
-  assert.equal(restored.filter((each) => each !== undefined).length, 99);
-  assert.deepEqual(order, Array.from({ length: 100 }, (_, n) => `pid${n}`));
+  assert.equal(restored.filter((each) => each !== undefined).length, 199);
+  assert.deepEqual(order, Array.from({ length: 200 }, (_, n) => `pid${n}`));
   assert.deepEqual(puppet.errors.map(({ code }) => code), ["RECOVERY_FAILED"]);
 });
 
 test("who has waited in vain for a turn takes no session", async () => {
   const puppet = new Puppet();
   const restoring = Array.from(
-    { length: 20 },
+    { length: 70 },
     (_, n) => puppet.recovery.restore(`pid${n}`, "channel", 7),
   );
   await Promise.all(restoring);
-  assert.equal(puppet.asked.length, 16);
+  assert.equal(puppet.asked.length, 64);
   // PostgreSQL is back.
   for (const asked of puppet.asked.splice(0)) asked.answer(sessionRows());
   await new Promise((resolve) => setTimeout(resolve, 50));
   assert.equal(puppet.asked.length, 0);
-  assert.equal(puppet.errors.length, 20);
+  assert.equal(puppet.errors.length, 70);
 });

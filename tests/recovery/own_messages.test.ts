@@ -56,7 +56,15 @@ test("what is in no log has its turn all the same", () => {
   const { own, delivered, add } = setUp();
   add(1);
   own.refused(1);
+  assert.deepEqual(delivered, []);
   own.echoed(2, undefined);
   assert.ok(!own.isMissing);
   assert.deepEqual(delivered, [[1, undefined]]);
+  // And at once where later things have come back.
+  add(3);
+  own.echoed(4, undefined);
+  assert.ok(own.isMissing);
+  own.refused(3);
+  assert.ok(!own.isMissing);
+  assert.deepEqual(delivered, [[1, undefined], [3, undefined]]);
 });

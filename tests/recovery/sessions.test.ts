@@ -308,3 +308,23 @@ test("binary and large packets come back as they were", async (t) => {
   assert.deepEqual([...direct![0] as Uint8Array], [...bytes]);
   assert.equal(direct![1], "text");
 });
+
+test("others need not wait for sessions that cannot be kept at once when a server closes", async (t) => {
+  // Nobody counts as gone for being silent.
+  const adapter = { heartbeatTimeout: 60_000 };
+  const cluster = await createRecoveryCluster(t, { size: 2, adapter });
+  const wanderer = await cluster.client(0);
+  const { uid } = cluster.nodes[0]!.adapter.stats();
+  const gone = next(cluster.nodes[1]!.adapter, "node-down", 15_000);
+  const left = next(wanderer.client, "disconnect", 15_000);
+  const sql = connectSql(t, cluster.uri);
+  let closing: Promise<void> | undefined;
+  await sql.begin(async (transaction) => {
+    await transaction`lock table socketio.recovery_sessions in access exclusive mode`;
+    closing = cluster.nodes.shift()!.close();
+    assert.deepEqual(await gone, [uid]);
+  });
+  await Promise.all([closing, left]);
+  await wanderer.comeTo(cluster.port(0));
+  assert.ok(wanderer.client.recovered);
+});

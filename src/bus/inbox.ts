@@ -317,7 +317,11 @@ export class Inbox {
       const message = decode();
       what = `type ${message.type}`;
       this.#stats.messages++;
-      if (this.#order === undefined) return this.#events.message(uid, message);
+      // What processes say of themselves is in no log. Held, it would be overtaken by the goodbye of its sender, and bring
+      // that back.
+      if (this.#order === undefined || message.nsp === undefined) {
+        return this.#events.message(uid, message);
+      }
       // Plain messages have no sender, and keep their order as if it were one.
       this.#order.take(uid ?? "", message.number, this.#isComplete, () => {
         try {

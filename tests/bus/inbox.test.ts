@@ -10,6 +10,7 @@ import {
   repeated,
   resent,
 } from "../../src/wire/frame.ts";
+import { numbered } from "../../src/wire/logged.ts";
 import { encodeMessage, MalformedMessage, type Message } from "../../src/wire/message.ts";
 
 const OWN = "0000000000000000";
@@ -20,6 +21,7 @@ function setUp(maxPayload = 1_000_000) {
   const errors: PgAdapterError[] = [];
   let echoes = 0;
   let refuse: Error | undefined;
+  let isOwnMissing = false;
   const asked: (Omit<Ask, "hasRoomChannels"> & { uid: string })[] = [];
   const gaps: [string, number | undefined][] = [];
   const members = new Set([OTHER]);
@@ -32,7 +34,7 @@ function setUp(maxPayload = 1_000_000) {
     isOfProcesses: (channel) => channel === "processes",
     isWanted: (channel) => !unwanted.has(channel),
     isEchoWanted: () => true,
-    isOwnMissing: () => false,
+    isOwnMissing: () => isOwnMissing,
     echo: () => echoes++,
     heard: () => {},
     isMember: (uid) => members.has(uid),
@@ -52,6 +54,7 @@ function setUp(maxPayload = 1_000_000) {
     errors,
     echoes: () => echoes,
     refuse: (fault: Error) => refuse = fault,
+    missOwn: (isMissing: boolean) => isOwnMissing = isMissing,
     values: () => messages.map(([, { value }]) => value),
   };
 }
@@ -256,4 +259,23 @@ test("a plain message for what was just left is for nobody, and on a channel of 
   receive('@1764130000000001;{"emit":["a"]}', "processes");
   assert.match(String(errors[0]), /channel has no namespace/);
   assert.deepEqual(messages, []);
+});
+
+test("in the order of the log messages wait for what is missing, and what processes say of themselves does not", () => {
+  const { inbox, receive, values, messages, missOwn } = setUp();
+  inbox.keepOrder();
+  missOwn(true);
+  const [late, early] = [3, 2].map((number, i) => numbered(number, frame(i + 1, [number])));
+  receive(late!);
+  const heartbeat = encodeMessage({ type: 2, value: "heartbeat" });
+  receive(
+    encodeFrame({ kind: "r", uid: OTHER, sequence: 2, previous: 1 }, heartbeat),
+    "processes",
+  );
+  assert.deepEqual(values(), ["heartbeat"]);
+  receive(early!.replace(OTHER, "2".repeat(16)));
+  missOwn(false);
+  inbox.settled();
+  assert.deepEqual(values(), ["heartbeat", 2, 3]);
+  assert.deepEqual(messages.map(([, { number }]) => number), [undefined, 2, 3]);
 });

@@ -26,4 +26,8 @@ app.post("/news", async (context) => {
 });
 
 http.listen(Number(PORT), () => console.log("Listening on", http.address()));
-process.once("SIGTERM", () => void io.close());
+process.once("SIGTERM", () => {
+  // A browser has connections ready that it has not used yet: Node would wait for those, too.
+  const patience = setTimeout(() => http.closeAllConnections(), 1_000);
+  void io.close(() => clearTimeout(patience));
+});

@@ -108,14 +108,20 @@ async function begin(
   isDurable: boolean,
 ): Promise<number> {
   const found = await installed(connection);
+  let limit: number | undefined;
   if (found.version < RECOVERY_VERSION || isDurable && !found.isDurable) {
     // The limit of a statement is meant for each of the many.
-    const runner: Runner = { query: (text) => connection.query(text, undefined, INSTALL_MS) };
+    limit = INSTALL_MS;
+    const runner: Runner = { query: (text) => connection.query(text, undefined, limit) };
     await installRecovery(runner, isDurable);
   }
-  const [row] = await connection.query("select socketio.recovery_begin($1) as last", [
-    String(retentionMs),
-  ]);
+  const [row] = await connection.query(
+    "select socketio.recovery_begin($1) as last",
+    [String(retentionMs)],
+    // Others that start at the same time make them once more, which locks them; and behind a pooler a connection has no
+    // limit for locks.
+    limit,
+  );
   return Number(row?.["last"]);
 }
 

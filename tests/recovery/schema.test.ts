@@ -77,6 +77,36 @@ test("a database that is slow in making the tables has longer for them than for 
   assert.ok(await recovers(cluster));
 });
 
+test("who has made the tables waits for others that do so, too, also behind a pooler", async (t) => {
+  const { uri } = await createDatabase(t, await databaseUri());
+  const LOCK = "pg_advisory_xact_lock(hashtextextended('socketio-pg sql', 0))";
+  const [first, second] = [connectSql(t, uri), connectSql(t, uri)];
+  await first.unsafe("begin");
+  await first.unsafe(`select ${LOCK}`);
+  const sql = connectSql(t, uri);
+  const waiting = (count: number) =>
+    until(`${count} wait for the lock`, async () => {
+      const [row] = await sql`
+        select count(*)::int from pg_locks
+        join pg_database on pg_database.oid = database and datname = current_database()
+        where locktype = 'advisory' and not granted`;
+      return row!["count"] === count;
+    });
+  const cluster = new RecoveryCluster(t, uri, { adapter: { publish: uri, statementTimeout: 700 } });
+  const started = cluster.start();
+  await waiting(1);
+  const other = second.unsafe(`do $$ begin
+    perform ${LOCK};
+    lock table socketio.recovery_state in access exclusive mode;
+    perform pg_sleep(1.5);
+  end $$`).execute();
+  await waiting(2);
+  await first.unsafe("commit");
+  await Promise.all([started, other]);
+  await cluster.start();
+  assert.ok(await recovers(cluster));
+});
+
 test("the SQL can be run again at any time, also while servers talk", async (t) => {
   const cluster = await createRecoveryCluster(t, { size: 2 });
   const sql = connectSql(t, cluster.uri);

@@ -8,11 +8,19 @@
  */
 
 import process from "node:process";
-import { parseArguments, plainPath, type Suite, USAGE } from "./test/arguments.ts";
+import { parseArguments, plainPath, USAGE } from "./test/arguments.ts";
 import { inSeconds, openDatabase, type TestDatabase } from "./test/database.ts";
-import { plansOf, SkippedSuite } from "./test/plans.ts";
+import { type Plan, plansOf, SkippedSuite } from "./test/plans.ts";
 import { type FileResult, killAll, runFile } from "./test/run_file.ts";
-import { type Runtimes, runtimes } from "./toolchain.ts";
+import { runEach } from "./test/workers.ts";
+import { runtimes } from "./toolchain.ts";
+
+/** A file to run. */
+interface Task {
+  readonly plan: Plan;
+  readonly round: number;
+  readonly file: string;
+}
 
 /** How long one file may take. */
 const FILE_LIMIT = 300_000;
@@ -26,6 +34,7 @@ const passed: number[] = [], skipped: number[] = [];
 const failures: { title: string; file: string; name: string; message: string }[] = [];
 const slow: { where: string; milliseconds: number }[] = [];
 const outputs = new Map<string, string>();
+let lastHeading = "";
 
 let options;
 try {
@@ -64,10 +73,13 @@ try {
     isDone = true;
     killAll();
   });
+  const tasks: Task[] = [];
   for (const suite of suites) {
     if (isDone) break;
     try {
-      await runSuite(suite, found, database.uri);
+      const plans = await plansOf(suite, found, filters, say);
+      if (plans.length === 0 && filters.length === 0) throw new Error("There is no test file");
+      tasks.push(...plans.flatMap(tasksOf));
     } catch (error) {
       if (error instanceof SkippedSuite) {
         say(`\nSkipped the suite "${suite}": ${error.message}`);
@@ -75,6 +87,8 @@ try {
       } else fail({ title: suite, file: "", name: "cannot be run", message: messageOf(error) });
     }
   }
+  const environment = testEnvironment(database.uri);
+  await runEach(tasks, jobs, (task) => runTask(task, environment));
 } catch (error) {
   fail({ title: "tests", file: "", name: "cannot be run", message: messageOf(error) });
 } finally {
@@ -85,33 +99,19 @@ if (isInterrupted) await new Promise(() => {}); // the signal's handler ends the
 report();
 process.exit(failures.length === 0 ? 0 : 1);
 
-async function runSuite(suite: Suite, found: Runtimes, uri: string): Promise<void> {
-  const plans = await plansOf(suite, found, filters, say);
-  if (plans.length === 0 && filters.length === 0) throw new Error("There is no test file");
-  for (const { title, runner, folder, files, env } of plans) {
-    say(`\n${title}`);
-    for (let round = 1; round <= times; round++) {
-      if (times > 1) say(`  round ${round} of ${times}`);
-      const before = failures.length;
-      const waiting = files.values();
-      const work = async () => {
-        // What one takes from it the others do not get.
-        for (const file of waiting) {
-          if (isDone) return;
-          const test = {
-            file,
-            folder,
-            env: { ...testEnvironment(uri), ...env },
-            limit: FILE_LIMIT,
-          };
-          const result = await runFile(runner, test);
-          if (!isDone) record(title, result);
-        }
-      };
-      await Promise.all(Array.from({ length: jobs }, work));
-      if (isDone || (times > 1 && failures.length > before)) return;
-    }
-  }
+/** Each file of a plan, as often as it is asked for. */
+function tasksOf(plan: Plan): Task[] {
+  const rounds = Array.from({ length: times }, (_, i) => i + 1);
+  return rounds.flatMap((round) => plan.files.map((file) => ({ plan, round, file })));
+}
+
+async function runTask({ plan, round, file }: Task, environment: NodeJS.ProcessEnv): Promise<void> {
+  const { title, runner, folder, env } = plan;
+  const hasFailed = failures.some((failure) => failure.title === title);
+  if (isDone || (times > 1 && hasFailed)) return;
+  const test = { file, folder, env: { ...environment, ...env }, limit: FILE_LIMIT };
+  const result = await runFile(runner, test);
+  if (!isDone) record(times > 1 ? `${title}, round ${round} of ${times}` : title, title, result);
 }
 
 /** What is set on this machine for other programs must not reach the tests. */
@@ -125,7 +125,9 @@ function testEnvironment(uri: string): NodeJS.ProcessEnv {
   };
 }
 
-function record(title: string, result: FileResult): void {
+function record(heading: string, title: string, result: FileResult): void {
+  // The last files of a suite run beside the first ones of the next.
+  if (heading !== lastHeading) say(`\n${lastHeading = heading}`);
   passed.push(result.passed);
   skipped.push(result.skipped);
   const counts = [
@@ -136,9 +138,12 @@ function record(title: string, result: FileResult): void {
   const idle = result.idleMilliseconds < IDLE_WORTH_SAYING
     ? ""
     : `, ${inSeconds(result.idleMilliseconds)} of them after its last test`;
+  const deadlock = result.isDeadlocked
+    ? ", then it did not end: a deadlock of Node, nodejs/node#54918"
+    : "";
   say(
     `  ${plainPath(result.file).padEnd(36)} ${counts.join(", ").padEnd(22)} ` +
-      inSeconds(result.milliseconds) + idle,
+      inSeconds(result.milliseconds) + idle + deadlock,
   );
   for (const { name, milliseconds } of result.durations) {
     if (milliseconds < SLOW) continue;

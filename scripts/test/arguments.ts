@@ -5,7 +5,9 @@
  */
 
 import { availableParallelism } from "node:os";
+import process from "node:process";
 import { parseArgs } from "node:util";
+import type { Jobs } from "./workers.ts";
 
 /** What can be run: three runtimes on the source, the packed npm package on Node 20, pages in a browser. */
 export const SUITES = ["deno", "bun", "node", "package", "browser"] as const;
@@ -20,7 +22,7 @@ export interface Arguments {
   readonly filters: readonly string[];
   readonly times: number;
   /** How many files run at a time. */
-  readonly jobs: number;
+  readonly jobs: Jobs;
   readonly postgresBin: string | undefined;
   readonly isHelp: boolean;
 }
@@ -35,7 +37,8 @@ export const USAGE = `deno task test [suite…] [part of a file's path…] [opti
 Suites: ${SUITES.join(", ")} (pages in Chromium, only when named)
 
   --times N            repeat each suite, up to the first failure
-  --jobs N             run so many files at a time; three for two processors unless it is said
+  --jobs N[-M]         run N files at a time, and up to M while the processors have little to do;
+                       three to eight for two processors unless it is said
   --postgres-bin DIR   start the PostgreSQL whose binaries are in DIR
   --help               this text
 
@@ -54,22 +57,31 @@ export function parseArguments(args: readonly string[]): Arguments {
     allowPositionals: true,
     options: {
       times: { type: "string", default: "1" },
-      jobs: { type: "string", default: String(Math.ceil(1.5 * availableParallelism())) },
+      jobs: { type: "string", default: usualJobs() },
       "postgres-bin": { type: "string" },
       help: { type: "boolean", default: false },
     },
   });
-  const [times, jobs] = [count("times", values.times), count("jobs", values.jobs)];
+  const times = count("times", values.times);
+  const [least, most = least] = values.jobs.split("-").map((text) => count("jobs", text));
   const isSuite = (word: string): word is Suite => (SUITES as readonly string[]).includes(word);
   const suites = positionals.filter(isSuite);
   return {
     suites: suites.length > 0 ? suites : SUITES.filter((suite) => suite !== "browser"),
     filters: positionals.filter((word) => !isSuite(word)).map(plainPath),
     times,
-    jobs,
+    jobs: { least: least!, most: most! },
     postgresBin: values["postgres-bin"],
     isHelp: values.help,
   };
+}
+
+function usualJobs(): string {
+  const processors = availableParallelism();
+  const least = Math.ceil(1.5 * processors);
+  // How many connections the database of somebody else allows is not known.
+  const most = process.env["DATABASE_URL"] === undefined ? 4 * processors : least;
+  return `${least}-${most}`;
 }
 
 function count(option: string, text: string): number {

@@ -51,6 +51,28 @@ test("a file that does not end in time has failed", async () => {
   assert.ok(milliseconds < 30_000, `it took ${milliseconds} ms`);
 });
 
+const isLinuxNode = runtime === "node" && process.platform === "linux";
+
+test("a Node that waits for its own threads when all is summed up is ended", {
+  skip: !isLinuxNode,
+}, async () => {
+  const { passed, failures, isDeadlocked } = await run("stuck", 40_000);
+  assert.deepEqual({ passed, failures, isDeadlocked }, {
+    passed: 1,
+    failures: [],
+    isDeadlocked: true,
+  });
+});
+
+test("a Node that something keeps alive when all is summed up has failed", {
+  skip: !isLinuxNode,
+}, async () => {
+  const { failures, output, isDeadlocked } = await run("restless", 14_000);
+  assert.match(output, /^ℹ tests 1$/m);
+  assert.match(failures[0]?.message ?? "", /did not end within 14 s/);
+  assert.ok(!isDeadlocked);
+});
+
 test("a file whose process ends before its tests do has failed", async () => {
   const { failures } = await run("exits");
   assert.equal(failures.length > 0, true);

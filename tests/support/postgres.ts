@@ -191,7 +191,7 @@ async function start({ options, user, bin, version, port }: Plan): Promise<Postg
     listen_addresses: "127.0.0.1",
     port: `${port}`,
     unix_socket_directories: "",
-    max_connections: "200",
+    max_connections: "400",
     fsync: "off",
     full_page_writes: "off",
     ...standbyOf === undefined ? {} : { primary_conninfo: conninfoOf(standbyOf) },

@@ -208,17 +208,14 @@ async function runGroup(
     const lines = [...configuration(started, group, found), ...leftOut];
     console.log(lines.join("\n"));
     const measured: Record<string, Measured> = {};
-    let memory: Record<string, Turn["memory"]> | undefined;
     for (const workload of workloads) {
       const { name, title, unit } = workload;
-      const isIdle = name === "idle";
-      // Servers that do nothing give memory back, which is the last that is measured.
-      if (isIdle) memory ??= await resident(started);
-      const turns = await (isIdle ? runIdle : runWorkload)(workload, group, started);
+      const run = name === "idle" ? runIdle : runWorkload;
+      const turns = await run(workload, group, started);
       measured[name] = { title, unit, turns };
       console.log(`\n${title} (${group.name}/${name})\n${plainTable(tableOf(measured[name]))}`);
     }
-    memory ??= await resident(started);
+    const memory = await resident(started);
     console.log(`\n${MEMORY_TITLE}\n${plainTable(memoryTable(memory))}`);
     return {
       title: group.title,
@@ -306,6 +303,8 @@ function save(found: Results): void {
   const merged: Record<string, Results[string]> = { ...before };
   for (const [name, group] of Object.entries(found)) {
     merged[name] = {
+      // That of the last time when all of the group was done.
+      ...before[name]?.memory && { memory: before[name].memory },
       ...group,
       workloads: { ...before[name]?.workloads, ...group.workloads },
     };

@@ -19,7 +19,7 @@ export interface Daemon {
   readonly description: string;
   /** Microseconds of processor time so far, of all its processes. */
   processor(): number;
-  /** How many transactions or commands there were; those of the last ten seconds may be missing. */
+  /** How many transactions that change something or notify there were, or commands. */
   operations(): Promise<number>;
   stop(): Promise<void>;
 }
@@ -56,8 +56,10 @@ export async function startPostgresDaemon(bin: string | undefined = debianBin())
     } (fsync on, otherwise its defaults)`,
     processor: () => processorTime(postmaster),
     async operations() {
+      // A transaction that notifies has an id. Counts of transactions would have those in which sessions hear of it, too,
+      // and those come late.
       const [row] = await sql<{ count: string }[]>`
-        select sum(xact_commit) as count from pg_stat_database`;
+        select pg_snapshot_xmax(pg_current_snapshot()) as count`;
       return Number(row?.count);
     },
     async stop() {

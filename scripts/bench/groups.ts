@@ -16,6 +16,7 @@ export interface Group {
   readonly clients: number;
   /** Namespaces beside the main one. */
   readonly namespaces: number;
+  /** First that in which nothing is done. */
   readonly workloads: readonly string[];
 }
 
@@ -30,6 +31,7 @@ export const GROUPS: ReadonlyMap<string, Group> = new Map(
       name: "core",
       title: "Three servers on Node, a client each",
       workloads: [
+        "idle",
         ...SIZES,
         "100KB",
         "1MB",
@@ -40,7 +42,6 @@ export const GROUPS: ReadonlyMap<string, Group> = new Map(
         "steady-3000",
         "fetchSockets",
         "serverSideEmit",
-        "idle",
       ],
     },
     ...(["deno", "bun"] as const).map((runtime): Group => ({
@@ -62,14 +63,14 @@ export const GROUPS: ReadonlyMap<string, Group> = new Map(
       name: `servers-${servers}`,
       title: `${servers} servers on Node, a client each`,
       servers,
-      workloads: ["100B", "room", "idle"],
+      workloads: ["idle", "100B", "room"],
     })),
     ...[1, 100, 10_000].map((namespaces): Group => ({
       ...BASE,
       name: `namespaces-${namespaces}`,
       title: `Three servers on Node with ${namespaces.toLocaleString("en")} namespaces each`,
       namespaces: namespaces - 1,
-      workloads: ["100B", "idle"],
+      workloads: ["idle", "100B"],
     })),
   ].map((group) => [group.name, group]),
 );

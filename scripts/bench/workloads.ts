@@ -11,7 +11,7 @@ import type { Kind, Requests } from "./server.ts";
 
 /** What one turn of one of those that are compared came to. */
 export interface Turn {
-  /** Messages, requests, or transactions of an idle database, a second. */
+  /** Messages, requests, or what an idle database is given to do, a second. */
   readonly rate: number;
   /** Milliseconds, where they are measured. */
   readonly p50?: number;
@@ -163,28 +163,24 @@ function requests(what: Requests["what"]): Workload {
   };
 }
 
-/**
- * A session of PostgreSQL that has nothing to do tells its counts within ten seconds, and Node tidies up what the
- * workload before has left: neither is of a server that does nothing.
- */
+/** Node tidies up what its start, or the workload before, has left: that is not of a server that does nothing. */
 const SETTLING_MS = 11_000;
 
 const idle: Workload = {
   name: "idle",
   title: "Nothing is sent",
-  unit: "operations/s of the database",
+  unit: "statements/s that change or notify, or commands of Redis",
   warmUpMs: 0,
   async run(contender, ms, operations) {
     await delay(SETTLING_MS);
     const [from, before, start] = [await operations(), await contender.used(), performance.now()];
     // Heartbeats come every few seconds.
-    await delay(Math.max(10_000, ms));
+    await delay(Math.max(20_000, ms));
     const after = await contender.used();
     const seconds = (performance.now() - start) / 1_000;
-    await delay(SETTLING_MS);
     const count = await operations() - from;
     return {
-      rate: count / (performance.now() - start) * 1_000,
+      rate: count / seconds,
       processor: cost(before, after, seconds, false),
       memory: memoryOf(after),
       lost: 0,

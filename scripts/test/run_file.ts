@@ -155,9 +155,9 @@ function runProcess(runner: Runner, test: TestFile, report: string): Promise<End
       stream.setEncoding("utf8").on("data", (text: string) => {
         output = (output + text).slice(-OUTPUT_KEPT);
         // Node sums up when nothing keeps the process alive any more; the others do not wait for that.
-        if (/^ℹ tests /m.test(text)) {
+        if (watching === undefined && /^ℹ tests /m.test(output.slice(-1_000))) {
           idleMilliseconds = performance.now() - lastOutput;
-          watching ??= setInterval(watch, LOOK_MS);
+          watching = setInterval(watch, LOOK_MS);
         }
         lastOutput = performance.now();
       });
@@ -167,11 +167,13 @@ function runProcess(runner: Runner, test: TestFile, report: string): Promise<End
       looks = isDeadlocked(pid) ? looks + 1 : 0;
       if (looks < LOOKS) return;
       isStuck = true;
+      output += `\nIts main thread, after all was summed up: ${mainThread(pid)}\n`;
       if (pid !== undefined) killGroup(pid);
     }
     let isTooLate = false;
     const timer = setTimeout(() => {
       isTooLate = true;
+      output += `\nIts main thread, when it was ended: ${mainThread(pid)}\n`;
       if (pid !== undefined) killGroup(pid);
     }, test.limit);
     const end = (how: string) => {
@@ -190,15 +192,20 @@ function runProcess(runner: Runner, test: TestFile, report: string): Promise<End
 }
 
 /**
- * Whether the main thread of a Node that has summed up its tests, which it does when its event loop is empty, waits for
- * one of V8's threads: what a test has left open would keep it in `epoll`. Of many thousand processes one never gets
- * further, whatever it ran: https://github.com/nodejs/node/issues/54918. Only Linux says it.
+ * Whether the main thread of a Node that has summed up its tests, which it does when its event loop is empty, does not
+ * wait for events: what a test has left open would keep it in `epoll`. Of many thousand processes one never gets further,
+ * whatever it ran, as it waits for one of V8's threads: https://github.com/nodejs/node/issues/54918. Only Linux says it.
  */
 function isDeadlocked(pid: number | undefined): boolean {
+  return !(mainThread(pid) ?? "epoll").includes("epoll");
+}
+
+/** What the main thread of a process waits for in the system's kernel; "0" if it runs. */
+function mainThread(pid: number | undefined): string | undefined {
   try {
-    return readFileSync(`/proc/${pid}/wchan`, "utf8").startsWith("futex");
+    return readFileSync(`/proc/${pid}/wchan`, "utf8");
   } catch {
-    return false;
+    return undefined;
   }
 }
 

@@ -138,12 +138,9 @@ function record(heading: string, title: string, result: FileResult): void {
   const idle = result.idleMilliseconds < IDLE_WORTH_SAYING
     ? ""
     : `, ${inSeconds(result.idleMilliseconds)} of them after its last test`;
-  const deadlock = result.isDeadlocked
-    ? ", then it did not end: a deadlock of Node, nodejs/node#54918"
-    : "";
   say(
     `  ${plainPath(result.file).padEnd(36)} ${counts.join(", ").padEnd(22)} ` +
-      inSeconds(result.milliseconds) + idle + deadlock,
+      inSeconds(result.milliseconds) + idle,
   );
   for (const { name, milliseconds } of result.durations) {
     if (milliseconds < SLOW) continue;

@@ -43,14 +43,10 @@ export interface FileResult {
   readonly milliseconds: number;
   /** How much of that passed after the last test, in Node: something kept the process alive. */
   readonly idleMilliseconds: number;
-  /** Whether Node itself did not get to its end, and was ended: see {@linkcode isDeadlocked}. */
-  readonly isDeadlocked: boolean;
 }
 
 const GUARD = fileURLToPath(new URL("./deno_guard.ts", import.meta.url));
 const OUTPUT_KEPT = 200_000;
-/** How often it is looked at whether Node has come to a deadlock, and how often in a row it must look like that. */
-const LOOK_MS = 1_000, LOOKS = 10;
 const running = new Set<number>();
 
 /** Ends every process started here, as when this one is interrupted. */
@@ -87,7 +83,7 @@ export async function runFile(runner: Runner, test: TestFile): Promise<FileResul
       );
     } else if (fault !== undefined) whole(`${fault} (${end.how})`);
     else if (results.length === 0) whole(`It ran no test (${end.how})`);
-    else if (end.how !== "exit 0" && !end.isDeadlocked && failures.length === 0) {
+    else if (end.how !== "exit 0" && failures.length === 0) {
       whole(`All its tests passed, but the process ended with ${end.how}`);
     }
     return {
@@ -99,7 +95,6 @@ export async function runFile(runner: Runner, test: TestFile): Promise<FileResul
       output: end.output,
       milliseconds,
       idleMilliseconds: end.idleMilliseconds,
-      isDeadlocked: end.isDeadlocked,
     };
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -136,7 +131,6 @@ interface End {
   readonly isTooLate: boolean;
   readonly output: string;
   readonly idleMilliseconds: number;
-  readonly isDeadlocked: boolean;
 }
 
 function runProcess(runner: Runner, test: TestFile, report: string): Promise<End> {
@@ -150,25 +144,13 @@ function runProcess(runner: Runner, test: TestFile, report: string): Promise<End
     const { pid } = child;
     if (pid !== undefined) running.add(pid);
     let output = "", lastOutput = performance.now(), idleMilliseconds = 0;
-    let watching: ReturnType<typeof setInterval> | undefined;
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding("utf8").on("data", (text: string) => {
         output = (output + text).slice(-OUTPUT_KEPT);
         // Node sums up when nothing keeps the process alive any more; the others do not wait for that.
-        if (watching === undefined && /^ℹ tests /m.test(output.slice(-1_000))) {
-          idleMilliseconds = performance.now() - lastOutput;
-          watching = setInterval(watch, LOOK_MS);
-        }
+        if (/^ℹ tests /m.test(text)) idleMilliseconds = performance.now() - lastOutput;
         lastOutput = performance.now();
       });
-    }
-    let looks = 0, isStuck = false;
-    function watch(): void {
-      looks = isDeadlocked(pid) ? looks + 1 : 0;
-      if (looks < LOOKS) return;
-      isStuck = true;
-      output += `\nIts main thread, after all was summed up: ${mainThread(pid)}\n`;
-      if (pid !== undefined) killGroup(pid);
     }
     let isTooLate = false;
     const timer = setTimeout(() => {
@@ -178,9 +160,8 @@ function runProcess(runner: Runner, test: TestFile, report: string): Promise<End
     }, test.limit);
     const end = (how: string) => {
       clearTimeout(timer);
-      clearInterval(watching);
       if (pid !== undefined) running.delete(pid);
-      resolve({ how, isTooLate, output, idleMilliseconds, isDeadlocked: isStuck });
+      resolve({ how, isTooLate, output, idleMilliseconds });
     };
     child.once("error", (error) => end(`${error}`));
     child.once("exit", (code, signal) => {
@@ -189,15 +170,6 @@ function runProcess(runner: Runner, test: TestFile, report: string): Promise<End
       child.once("close", () => end(signal ?? `exit ${code}`));
     });
   });
-}
-
-/**
- * Whether the main thread of a Node that has summed up its tests, which it does when its event loop is empty, does not
- * wait for events: what a test has left open would keep it in `epoll`. Of many thousand processes one never gets further,
- * whatever it ran, as it waits for one of V8's threads: https://github.com/nodejs/node/issues/54918. Only Linux says it.
- */
-function isDeadlocked(pid: number | undefined): boolean {
-  return !(mainThread(pid) ?? "epoll").includes("epoll");
 }
 
 /** What the main thread of a process waits for in the system's kernel; "0" if it runs. */

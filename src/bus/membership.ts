@@ -200,8 +200,6 @@ export class Membership {
 
   /** A process has said its last words. */
   left(uid: string): void {
-    this.#silent.delete(uid);
-    this.#deafToRooms.delete(uid);
     const node = this.#nodes.get(uid);
     if (node !== undefined) this.#remove(node, "left");
   }

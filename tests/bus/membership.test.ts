@@ -181,13 +181,6 @@ test("one that is silent for too long and hears all the same keeps them alone, u
   assert.ok(!member("a").allHaveRoomChannels);
   member("a").left("static");
   assert.ok(member("a").allHaveRoomChannels);
-  // Who says goodbye does not hear, however silent it was before.
-  member("static").hello();
-  await deliver();
-  silence();
-  assert.deepEqual(member("a").silent, ["static"]);
-  member("a").left("static");
-  assert.deepEqual(member("a").silent, []);
 });
 
 test("another parser is told once", async () => {

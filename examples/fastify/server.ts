@@ -25,4 +25,8 @@ app.addHook("preClose", () => io.close());
 
 await app.listen({ port: Number(PORT), host: "::" });
 console.log("Listening on", app.server.address());
-process.once("SIGTERM", () => void app.close());
+process.once("SIGTERM", () => {
+  // A browser has connections ready that it has not used yet: Node would wait for those, too.
+  const patience = setTimeout(() => app.server.closeAllConnections(), 1_000);
+  void app.close().finally(() => clearTimeout(patience));
+});

@@ -30,12 +30,18 @@ function startWorkers(): void {
   process.once("SIGTERM", () => {
     cluster.off("exit", replace);
     http.close();
+    // A browser has connections ready that it has not used yet: the primary would wait for those, too.
+    cluster.on("exit", endIfAlone).on("disconnect", endIfAlone);
     for (const worker of Object.values(cluster.workers ?? {})) worker?.process.kill("SIGTERM");
   });
 }
 
 function replace(): void {
   cluster.fork();
+}
+
+function endIfAlone(): void {
+  if (Object.keys(cluster.workers ?? {}).length === 0) process.exit();
 }
 
 function serve(): void {

@@ -1,6 +1,7 @@
 /** An example as a process of its own, as a user starts it. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { connect } from "node:net";
 import { basename, dirname } from "node:path";
 import process from "node:process";
@@ -144,6 +145,7 @@ export async function startExample(
   await heard(uri, inboxes);
   const sql = connectSql(scope, uri);
   const stop = async () => {
+    await Promise.all(instances.map(({ port }) => openUnused(scope, port)));
     await Promise.all(instances.map((instance) => instance.stop()));
     // PostgreSQL notices a moment later that a connection was closed.
     await until("no connection is left behind", async () => {
@@ -167,6 +169,14 @@ async function heard(uri: string, inboxes: readonly Inbox[]): Promise<void> {
   } finally {
     await emitter.close();
   }
+}
+
+/** A connection as a browser opens it, for later. */
+async function openUnused(scope: Scope, port: number): Promise<void> {
+  const socket = connect(port, "127.0.0.1");
+  scope.after(() => socket.destroy());
+  socket.on("error", () => {});
+  await once(socket, "connect");
 }
 
 /** What starts an example: in Deno with the permissions that the examples name. */

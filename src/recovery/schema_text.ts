@@ -246,6 +246,9 @@ $$;
 
 -- The same for many frames of one process, each of them sent for the first time, in less time. The numbers, in their
 -- order, are joined by commas, with nothing for those that are not kept.
+--
+-- Arrays are unnested where they are selected: in FROM each frame would be copied, and once more to put into order what
+-- is in order.
 create or replace function socketio.recovery_notify_all(
   channels text[], payloads text[], keys text[], uid text, sequences bigint[])
 returns text
@@ -259,13 +262,16 @@ begin
     into numbers from unnest(keys) with ordinality as frame (key, place);
   insert into socketio.recovery_packets
     select state.part, frame.number, frame.key, frame.channel, uid || ':' || frame.sequence, frame.payload
-    from unnest(channels, payloads, keys, sequences, numbers) with ordinality
-      as frame (channel, payload, key, sequence, number, place)
-    where frame.key is not null order by frame.place;
+    from (
+      select unnest(numbers) as number, unnest(keys) as key, unnest(channels) as channel,
+        unnest(sequences) as sequence, unnest(payloads) as payload
+    ) as frame
+    where frame.key is not null;
   perform pg_notify(frame.channel,
       case when frame.number is null then frame.payload else '@' || frame.number || ';' || frame.payload end)
-    from unnest(channels, payloads, numbers) with ordinality as frame (channel, payload, number, place)
-    order by frame.place;
+    from (
+      select unnest(channels) as channel, unnest(numbers) as number, unnest(payloads) as payload
+    ) as frame;
   return array_to_string(numbers, ',', '');
 end
 $$;

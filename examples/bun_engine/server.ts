@@ -33,7 +33,8 @@ export default {
   },
 };
 
-process.once("SIGTERM", async () => {
+// Whoever starts it may send that twice: to all processes, and once more by npm.
+process.on("SIGTERM", async () => {
   await io.close();
   process.exit();
 });

@@ -24,8 +24,9 @@ app.post("/news", express.json(), (request, response) => {
 
 // `app.listen()` would make a server of its own, without Socket.IO.
 http.listen(Number(PORT), () => console.log("Listening on", http.address()));
-process.once("SIGTERM", () => {
-  // A browser has connections ready that it has not used yet: Node would wait for those, too.
-  const patience = setTimeout(() => http.closeAllConnections(), 1_000);
-  void io.close(() => clearTimeout(patience));
+// Whoever starts it may send that twice: to all processes, and once more by npm.
+process.on("SIGTERM", () => {
+  // A browser has connections ready that it has not used yet, which Node would wait for: all have a second.
+  const patience = setInterval(() => http.closeAllConnections(), 1_000);
+  void io.close(() => clearInterval(patience));
 });

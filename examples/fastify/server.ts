@@ -25,8 +25,9 @@ app.addHook("preClose", () => io.close());
 
 await app.listen({ port: Number(PORT), host: "::" });
 console.log("Listening on", app.server.address());
-process.once("SIGTERM", () => {
-  // A browser has connections ready that it has not used yet: Node would wait for those, too.
-  const patience = setTimeout(() => app.server.closeAllConnections(), 1_000);
-  void app.close().finally(() => clearTimeout(patience));
+// Whoever starts it may send that twice: to all processes, and once more by npm.
+process.on("SIGTERM", () => {
+  // A browser has connections ready that it has not used yet, which Node would wait for: all have a second.
+  const patience = setInterval(() => app.server.closeAllConnections(), 1_000);
+  void app.close().finally(() => clearInterval(patience));
 });

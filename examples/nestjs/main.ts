@@ -60,6 +60,6 @@ app.enableShutdownHooks(["SIGTERM"], { useProcessExit: true });
 await app.listen(PORT);
 console.log("Listening on", app.getHttpServer().address());
 process.once("SIGTERM", () => {
-  // A browser has connections ready that it has not used yet: Nest would wait for those, too.
-  setTimeout(() => app.getHttpServer().closeAllConnections(), 1_000).unref();
+  // A browser has connections ready that it has not used yet, which Nest would wait for: all have a second.
+  setInterval(() => app.getHttpServer().closeAllConnections(), 1_000).unref();
 });

@@ -27,12 +27,13 @@ function startWorkers(): void {
   for (let i = 0; i < Number(WORKERS); i++) cluster.fork();
   cluster.on("exit", replace);
   http.listen(Number(PORT), () => console.log("Listening on", http.address()));
-  process.once("SIGTERM", () => {
+  process.on("SIGTERM", () => {
     cluster.off("exit", replace);
     http.close();
     // A browser has connections ready that it has not used yet: the primary would wait for those, too.
     cluster.on("exit", endIfAlone).on("disconnect", endIfAlone);
     for (const worker of Object.values(cluster.workers ?? {})) worker?.process.kill("SIGTERM");
+    endIfAlone();
   });
 }
 
@@ -51,8 +52,11 @@ function serve(): void {
   io.on("connection", (socket) => {
     socket.on("say", (text) => io.emit("said", text, process.pid));
   });
-  process.once("SIGTERM", async () => {
+  const close = async () => {
     await io.close();
     process.disconnect();
-  });
+  };
+  let closed: Promise<void> | undefined;
+  // It comes twice where all processes are told to end: from there, and from the primary.
+  process.on("SIGTERM", () => void (closed ??= close()));
 }

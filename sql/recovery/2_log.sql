@@ -131,7 +131,7 @@ $$;
 -- order, are joined by commas, with nothing for those that are not kept.
 --
 -- Arrays are unnested where they are selected: in FROM each frame would be copied, and once more to put into order what
--- is in order.
+-- is in order: rows come as the arrays have them.
 create or replace function socketio.recovery_notify_all(
   channels text[], payloads text[], keys text[], uid text, sequences bigint[])
 returns text

@@ -93,6 +93,8 @@ export class Instance {
   /** Asks it to end, as whoever deploys does; fails if it has not done so by itself, or has complained. */
   async stop(): Promise<void> {
     this.#signal("SIGTERM");
+    // As where all processes are told, and npm passes it on.
+    this.#signal("SIGTERM");
     await within(STOP_LIMIT, `the end of an example that has said ${this.output}`, this.#ended);
     assert.equal(this.#code, 0, this.output);
     assert.doesNotMatch(this.output, /error/i);

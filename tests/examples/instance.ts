@@ -7,8 +7,9 @@ import { basename, dirname } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import type { ManagerOptions, Socket as Client } from "socket.io-client";
+import { pgAdapter } from "../../mod.ts";
 import { Emitter } from "../../src/emitter.ts";
-import { connected, createClient } from "../support/cluster.ts";
+import { connected, createClient, createNode } from "../support/cluster.ts";
 import { databaseUri } from "../support/database.ts";
 import { Inbox } from "../support/inbox.ts";
 import { runtime } from "../support/runtime.ts";
@@ -146,6 +147,7 @@ export async function startExample(
   const inboxes = clients.map((client) => new Inbox(client));
   await heard(uri, inboxes);
   const sql = connectSql(scope, uri);
+  await acquainted(uri, sql);
   const stop = async () => {
     await Promise.all(instances.map(({ port }) => openUnused(scope, port)));
     await Promise.all(instances.map((instance) => instance.stop()));
@@ -170,6 +172,24 @@ async function heard(uri: string, inboxes: readonly Inbox[]): Promise<void> {
     });
   } finally {
     await emitter.close();
+  }
+}
+
+/**
+ * Waits until the servers know each other, and so what one says before a client of another one joins is not said to it:
+ * who has answered a newcomer has said before, to all, that it is there.
+ */
+async function acquainted(uri: string, sql: ReturnType<typeof connectSql>): Promise<void> {
+  const newcomer = await createNode(pgAdapter(uri));
+  try {
+    await until("all servers know each other", async () => {
+      const [row] = await sql<{ count: number }[]>`
+        select count(*)::int from pg_stat_activity
+        where datname = current_database() and application_name like 'socketio-pg:listen:%'`;
+      return await newcomer.io.of("/").adapter.serverCount() === row?.count;
+    });
+  } finally {
+    await newcomer.close();
   }
 }
 

@@ -87,8 +87,10 @@ try {
       } else fail({ title: suite, file: "", name: "cannot be run", message: messageOf(error) });
     }
   }
-  const environment = testEnvironment(database.uri);
-  await runEach(tasks, jobs, (task) => runTask(task, environment));
+  const { uriOf } = database;
+  await runEach(tasks, jobs, async (task, place) => {
+    await runTask(task, testEnvironment(await uriOf(place)));
+  });
 } catch (error) {
   fail({ title: "tests", file: "", name: "cannot be run", message: messageOf(error) });
 } finally {

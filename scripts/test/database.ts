@@ -8,9 +8,13 @@ import process from "node:process";
 import { startPostgres } from "../../tests/support/postgres.ts";
 import type { Progress } from "../toolchain.ts";
 
-/** A database to test against. */
+/** Where to test. */
 export interface TestDatabase {
-  readonly uri: string;
+  /**
+   * The database for what has that place, see `runEach()`: NOTIFY wakes whoever listens in the same database, and what
+   * recovery keeps has one lock there, so files that run at the same time have one each where that can be.
+   */
+  uriOf(place: number): Promise<string>;
   /** Settles with the last words of a server that was started here and ends. */
   readonly ended: Promise<string>;
   stop(): Promise<void>;
@@ -21,7 +25,7 @@ export interface TestDatabase {
  *
  * @param bin The folder of the PostgreSQL to start, whatever `DATABASE_URL` says.
  * @param onProgress Called at each step.
- * @returns A database that answers.
+ * @returns A server that answers.
  * @throws {Error} If it does not answer or cannot be started.
  */
 export async function openDatabase(
@@ -33,7 +37,16 @@ export async function openDatabase(
     const start = performance.now();
     const server = await startPostgres({ onProgress, ...(bin === undefined ? {} : { bin }) });
     onProgress(`PostgreSQL ${server.version} is up after ${inSeconds(performance.now() - start)}`);
-    return { uri: server.uri, ended: server.ended, stop: () => server.stop() };
+    const uris = new Map<number, Promise<string>>();
+    return {
+      uriOf(place) {
+        const uri = uris.get(place) ?? createDatabase(server.uri, `test_${place}`);
+        uris.set(place, uri);
+        return uri;
+      },
+      ended: server.ended,
+      stop: () => server.stop(),
+    };
   }
   const { default: postgres } = await import("postgres");
   const sql = postgres(given, { max: 1, connect_timeout: 10, onnotice: () => {} });
@@ -49,7 +62,24 @@ export async function openDatabase(
   } finally {
     await sql.end({ timeout: 1 });
   }
-  return { uri: given, ended: new Promise(() => {}), stop: () => Promise.resolve() };
+  return {
+    uriOf: () => Promise.resolve(given),
+    ended: new Promise(() => {}),
+    stop: () => Promise.resolve(),
+  };
+}
+
+async function createDatabase(uri: string, name: string): Promise<string> {
+  const { default: postgres } = await import("postgres");
+  const sql = postgres(uri, { max: 1, onnotice: () => {} });
+  try {
+    await sql`create database ${sql(name)}`;
+  } finally {
+    await sql.end({ timeout: 5 });
+  }
+  const own = new URL(uri);
+  own.pathname = `/${name}`;
+  return own.href;
 }
 
 /** As in "1.5 s". */

@@ -16,43 +16,52 @@ export interface Jobs {
 /** For how many milliseconds processors are watched before there is one more file: what the last one takes has to show. */
 const LOOK_MS = 2_000;
 
-/** Up to which part of their time they may work for that: what faults are judged by are limits of time. */
-const BUSY = 0.5;
+/** Up to which part of their time they may work for that. */
+const BUSY = 0.9;
 
 /**
  * Runs something for each item, in their order.
  *
  * @param items What the others have not taken yet is for the next one.
- * @param jobs How many at a time: more than the fewest while the processors have nothing to do for half of their time.
+ * @param jobs How many at a time: one more, up to the most, whenever the processors have had time left, and one fewer,
+ * down to the fewest, whenever they had not.
+ * @param run Gets the place that an item has while it runs, from 0: no other one has it meanwhile.
  * @param look Tells which part of their time they have worked since it was called last.
  * @param interval Milliseconds after which it is called again.
  */
 export async function runEach<T>(
   items: Iterable<T>,
   { least, most }: Jobs,
-  run: (item: T) => Promise<void>,
+  run: (item: T, place: number) => Promise<void>,
   look: () => number = processors(),
   interval: number = LOOK_MS,
 ): Promise<void> {
   const waiting = [...items].values();
-  const workers = new Set<Promise<void>>();
-  const add = (work: () => Promise<void>) => {
-    const worker = work().finally(() => workers.delete(worker));
-    workers.add(worker);
+  const { promise: ended, resolve, reject } = Promise.withResolvers<void>();
+  const taken = new Set<number>();
+  let wanted = least;
+  const work = async (place: number) => {
+    taken.add(place);
+    while (taken.size <= wanted) {
+      const { value, done } = waiting.next();
+      if (done) break;
+      await run(value, place);
+    }
+    taken.delete(place);
+    if (taken.size === 0) resolve();
   };
-  for (let n = 0; n < least; n++) {
-    add(async () => {
-      for (const item of waiting) await run(item);
-    });
-  }
+  const fill = () => {
+    for (let place = 0; place < most && taken.size < wanted; place++) {
+      if (!taken.has(place)) work(place).catch(reject);
+    }
+  };
+  fill();
   const timer = setInterval(() => {
-    const isBusy = look() > BUSY;
-    if (isBusy || workers.size >= most || workers.size === 0) return;
-    const { value, done } = waiting.next();
-    if (!done) add(() => run(value));
+    wanted = look() > BUSY ? Math.max(least, wanted - 1) : Math.min(most, wanted + 1);
+    fill();
   }, interval);
   try {
-    while (workers.size > 0) await Promise.all(workers);
+    await ended;
   } finally {
     clearInterval(timer);
   }

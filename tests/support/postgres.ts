@@ -20,11 +20,11 @@ import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Sql } from "postgres";
 import {
+  dataFolder,
   embeddedBinaries,
   REMEDY,
   type ServerUser,
   serverUser,
-  temporaryFolder,
 } from "./postgres_binaries.ts";
 
 /** How {@linkcode startPostgres} starts a server. */
@@ -175,7 +175,7 @@ interface Plan {
 
 async function start({ options, user, bin, version, port }: Plan): Promise<PostgresServer> {
   const { settings = {}, encoding = "UTF8", auth = "trust", standby = false, standbyOf } = options;
-  const folder = mkdtempSync(join(temporaryFolder(user), "socketio-pg-"));
+  const folder = mkdtempSync(join(dataFolder(user), "socketio-pg-"));
   const passwordFile = join(folder, "password");
   writeFileSync(passwordFile, PASSWORD, { mode: 0o600 });
   if (user) { for (const path of [passwordFile, folder]) chownSync(path, user.uid, user.gid); }

@@ -19,6 +19,7 @@ import {
   realpathSync,
   renameSync,
   rmSync,
+  statfsSync,
   statSync,
   symlinkSync,
 } from "node:fs";
@@ -66,6 +67,22 @@ export function temporaryFolder(user: ServerUser | undefined): string {
     );
   }
   return realpathSync(folder);
+}
+
+/** What the data of servers never comes near, in bytes. */
+const PLENTY = 4_000_000_000;
+
+/**
+ * Where a server keeps its data: in memory, where Linux has plenty for that and nobody has said where temporary files
+ * go. To create files is a tenth of all that the tests take on a disk.
+ */
+export function dataFolder(user: ServerUser | undefined): string {
+  const folder = "/dev/shm";
+  if (process.env["TMPDIR"] === undefined && existsSync(folder)) {
+    const { bavail, bsize } = statfsSync(folder);
+    if (bavail * bsize >= PLENTY) return folder;
+  }
+  return temporaryFolder(user);
 }
 
 /** Whether every user may pass through `path` and all folders above it. */

@@ -8,12 +8,12 @@
  */
 
 import process from "node:process";
-import { parseArguments, plainPath, USAGE } from "./test/arguments.ts";
+import { parseArguments, plainPath, type Suite, USAGE } from "./test/arguments.ts";
 import { inSeconds, openDatabase, type TestDatabase } from "./test/database.ts";
 import { type Plan, plansOf, SkippedSuite } from "./test/plans.ts";
 import { type FileResult, killAll, runFile } from "./test/run_file.ts";
 import { runEach } from "./test/workers.ts";
-import { runtimes } from "./toolchain.ts";
+import { type Runtimes, runtimes } from "./toolchain.ts";
 
 /** A file to run. */
 interface Task {
@@ -73,22 +73,10 @@ try {
     isDone = true;
     killAll();
   });
-  const tasks: Task[] = [];
-  for (const suite of suites) {
-    if (isDone) break;
-    try {
-      const plans = await plansOf(suite, found, filters, say);
-      if (plans.length === 0 && filters.length === 0) throw new Error("There is no test file");
-      tasks.push(...plans.flatMap(tasksOf));
-    } catch (error) {
-      if (error instanceof SkippedSuite) {
-        say(`\nSkipped the suite "${suite}": ${error.message}`);
-        skipped.push(1);
-      } else fail({ title: suite, file: "", name: "cannot be run", message: messageOf(error) });
-    }
-  }
   const { uriOf } = database;
-  await runEach(tasks, jobs, async (task, place) => {
+  // All at once: while the npm package is built and packed, the files of others run.
+  const tasks = suites.map((suite) => tasksOf(suite, found));
+  await runEach(eachOf(tasks), jobs, async (task, place) => {
     await runTask(task, testEnvironment(await uriOf(place)));
   });
 } catch (error) {
@@ -101,10 +89,26 @@ if (isInterrupted) await new Promise(() => {}); // the signal's handler ends the
 report();
 process.exit(failures.length === 0 ? 0 : 1);
 
-/** Each file of a plan, as often as it is asked for. */
-function tasksOf(plan: Plan): Task[] {
-  const rounds = Array.from({ length: times }, (_, i) => i + 1);
-  return rounds.flatMap((round) => plan.files.map((file) => ({ plan, round, file })));
+/** Each file of a suite, as often as it is asked for; none if it cannot be run, which is told. */
+async function tasksOf(suite: Suite, found: Runtimes): Promise<Task[]> {
+  try {
+    const plans = await plansOf(suite, found, filters, say);
+    if (plans.length === 0 && filters.length === 0) throw new Error("There is no test file");
+    const rounds = Array.from({ length: times }, (_, i) => i + 1);
+    return plans.flatMap((plan) =>
+      rounds.flatMap((round) => plan.files.map((file) => ({ plan, round, file })))
+    );
+  } catch (error) {
+    if (error instanceof SkippedSuite) {
+      say(`\nSkipped the suite "${suite}": ${error.message}`);
+      skipped.push(1);
+    } else fail({ title: suite, file: "", name: "cannot be run", message: messageOf(error) });
+    return [];
+  }
+}
+
+async function* eachOf(tasks: readonly Promise<Task[]>[]): AsyncGenerator<Task> {
+  for (const each of tasks) yield* await each;
 }
 
 async function runTask({ plan, round, file }: Task, environment: NodeJS.ProcessEnv): Promise<void> {

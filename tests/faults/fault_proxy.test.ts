@@ -88,6 +88,16 @@ for (const how of ["rst", "fin"] as const) {
   });
 }
 
+test("what is being ended is cut, and the process ends", async (t) => {
+  const { proxy, dial } = await setUp(t);
+  const { client, peer } = await dial("listen");
+  proxy.cut("fin");
+  proxy.cut("rst");
+  // That this process ends after it is what the runner sees: Node keeps what it cannot reset, for ever.
+  await until("both ends are closed", () => client.closed && peer.closed);
+  assert.equal(proxy.open, 0);
+});
+
 test("it refuses connections and takes them again on the same port", async (t) => {
   const { proxy, dial } = await setUp(t);
   const old = await dial("listen");

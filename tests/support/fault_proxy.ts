@@ -577,8 +577,10 @@ function end(socket: Socket, how: Cut): void {
     socket.resume();
     return;
   }
-  // A socket that is not connected yet has nothing to reset.
-  if (!socket.connecting && typeof socket.resetAndDestroy === "function") socket.resetAndDestroy();
+  // A socket that is not connected yet has nothing to reset. While one is being ended, Node cannot reset it (EINVAL), then
+  // takes it for closed, and at the end of the process waits for it in a loop that never ends.
+  const canBeReset = !socket.connecting && socket.writableEnded === socket.writableFinished;
+  if (canBeReset && typeof socket.resetAndDestroy === "function") socket.resetAndDestroy();
   else socket.destroy();
 }
 

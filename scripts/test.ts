@@ -77,12 +77,13 @@ try {
   // All at once: while the npm package is built and packed, the files of others run.
   const tasks = suites.map((suite) => tasksOf(suite, found));
   await runEach(eachOf(tasks), jobs, async (task, place) => {
-    await runTask(task, testEnvironment(await uriOf(place)));
+    if (!isDone) await runTask(task, testEnvironment(await uriOf(place)));
   });
 } catch (error) {
   fail({ title: "tests", file: "", name: "cannot be run", message: messageOf(error) });
 } finally {
   isDone = true;
+  killAll();
   await database?.stop();
 }
 if (isInterrupted) await new Promise(() => {}); // the signal's handler ends the process

@@ -37,7 +37,7 @@ export const USAGE = `deno task test [suite…] [part of a file's path…] [opti
 Suites: ${SUITES.join(", ")} (pages in Chromium, only when named)
 
   --times N            repeat each suite, up to the first failure
-  --jobs N[-M]         run N files at a time, and up to M while the processors have little to do;
+  --jobs N[-M]         run N files at a time, and up to M while the processors have time left;
                        three to ten for two processors unless it is said
   --postgres-bin DIR   start the PostgreSQL whose binaries are in DIR
   --help               this text

@@ -78,11 +78,18 @@ const PLENTY = 4_000_000_000;
  */
 export function dataFolder(user: ServerUser | undefined): string {
   const folder = "/dev/shm";
-  if (process.env["TMPDIR"] === undefined && existsSync(folder)) {
-    const { bavail, bsize } = statfsSync(folder);
-    if (bavail * bsize >= PLENTY) return folder;
-  }
-  return temporaryFolder(user);
+  const isAsked = process.env["TMPDIR"] === undefined && existsSync(folder);
+  return isAsked && isOpenToAll(folder) && isPlenty(folder) ? folder : temporaryFolder(user);
+}
+
+/** Whether everybody may put something there. */
+function isOpenToAll(folder: string): boolean {
+  return (statSync(folder).mode & 0o003) === 0o003;
+}
+
+function isPlenty(folder: string): boolean {
+  const { bavail, bsize } = statfsSync(folder);
+  return bavail * bsize >= PLENTY;
 }
 
 /** Whether every user may pass through `path` and all folders above it. */

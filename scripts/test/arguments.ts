@@ -38,7 +38,7 @@ Suites: ${SUITES.join(", ")} (pages in Chromium, only when named)
 
   --times N            repeat each suite, up to the first failure
   --jobs N[-M]         run N files at a time, and up to M while the processors have time left;
-                       three to ten for two processors unless it is said
+                       three to eight for two processors unless it is said
   --postgres-bin DIR   start the PostgreSQL whose binaries are in DIR
   --help               this text
 
@@ -80,7 +80,7 @@ function usualJobs(): string {
   const processors = availableParallelism();
   const least = Math.ceil(1.5 * processors);
   // How many connections the database of somebody else allows is not known.
-  const most = process.env["DATABASE_URL"] === undefined ? 5 * processors : least;
+  const most = process.env["DATABASE_URL"] === undefined ? 4 * processors : least;
   return `${least}-${most}`;
 }
 

@@ -17,7 +17,7 @@ const MAX_UNDER_WAY = 1_000;
 /** How many bytes of them. */
 const MAX_BYTES_UNDER_WAY = 1_000_000;
 
-/** How long what is under way may take to arrive in the end, in milliseconds. */
+/** How long what is under way may take to arrive, in milliseconds. */
 const DRAIN_MS = 5_000;
 
 /** How often that is looked at. */
@@ -88,6 +88,8 @@ export class Pair {
     const before = this.#received;
     const start = performance.now();
     await pause(ms);
+    // Nothing at all would say nothing.
+    await this.#until(() => this.#received > before);
     const exchanged = { messages: this.#received - before, ms: performance.now() - start };
     this.#message = undefined;
     await this.#drain();
@@ -128,9 +130,13 @@ export class Pair {
 
   /** What is left of one size is not counted with the next one. */
   async #drain(): Promise<void> {
+    await this.#until(() => this.#directions.every(({ sent, received }) => sent <= received));
+  }
+
+  /** Waits, for as long as something may take to arrive. */
+  async #until(condition: () => boolean): Promise<void> {
     const end = performance.now() + DRAIN_MS;
-    const isUnderWay = () => this.#directions.some(({ sent, received }) => sent > received);
-    while (isUnderWay() && this.#fault === undefined && performance.now() < end) {
+    while (!condition() && this.#fault === undefined && performance.now() < end) {
       await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
     }
   }

@@ -56,6 +56,13 @@ test("sealed and encrypted", async (scope) => {
   }
 });
 
+test("a time in which nothing arrives is as long as it takes until something has", async (scope) => {
+  const { uri } = await createDatabase(scope, await databaseUri());
+  const { code, out } = await runHere(["bench", "--uri", uri, "--seconds", "0.01"]);
+  assert.equal(code, 0);
+  assert.match(out, /\n(Two servers, packets of \d+ K?B: [1-9]\d* messages.*\n){3}$/);
+});
+
 test("Ctrl-C ends it, and says that it is not whole", async (scope) => {
   const { uri } = await createDatabase(scope, await databaseUri());
   const sql = connectSql(scope, uri);

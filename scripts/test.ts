@@ -74,9 +74,10 @@ try {
     killAll();
   });
   const { uriOf } = database;
-  // All at once: while the npm package is built and packed, the files of others run.
-  const tasks = suites.map((suite) => tasksOf(suite, found));
-  await runEach(eachOf(tasks), jobs, async (task, place) => {
+  const tasks: Task[] = [];
+  // All of it before the first file: faults come first, which are judged by limits of time.
+  for (const suite of suites) tasks.push(...await tasksOf(suite, found));
+  await runEach(tasks, jobs, async (task, place) => {
     if (!isDone) await runTask(task, testEnvironment(await uriOf(place)));
   });
 } catch (error) {
@@ -92,6 +93,7 @@ process.exit(failures.length === 0 ? 0 : 1);
 
 /** Each file of a suite, as often as it is asked for; none if it cannot be run, which is told. */
 async function tasksOf(suite: Suite, found: Runtimes): Promise<Task[]> {
+  if (isDone) return [];
   try {
     const plans = await plansOf(suite, found, filters, say);
     if (plans.length === 0 && filters.length === 0) throw new Error("There is no test file");
@@ -106,10 +108,6 @@ async function tasksOf(suite: Suite, found: Runtimes): Promise<Task[]> {
     } else fail({ title: suite, file: "", name: "cannot be run", message: messageOf(error) });
     return [];
   }
-}
-
-async function* eachOf(tasks: readonly Promise<Task[]>[]): AsyncGenerator<Task> {
-  for (const each of tasks) yield* await each;
 }
 
 async function runTask({ plan, round, file }: Task, environment: NodeJS.ProcessEnv): Promise<void> {

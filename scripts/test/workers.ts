@@ -22,7 +22,7 @@ const BUSY = 0.9;
 /**
  * Runs something for each item, in their order.
  *
- * @param items What the others have not taken yet is for the next one, which waits for it.
+ * @param items What the others have not taken yet is for the next one.
  * @param jobs How many at a time: one more, up to the most, whenever the processors have had time left, and one fewer,
  * down to the fewest, whenever they had not.
  * @param run Gets the place that an item has while it runs, from 0: no other one has it meanwhile.
@@ -30,20 +30,20 @@ const BUSY = 0.9;
  * @param interval Milliseconds after which it is called again.
  */
 export async function runEach<T>(
-  items: AsyncIterable<T>,
+  items: Iterable<T>,
   { least, most }: Jobs,
   run: (item: T, place: number) => Promise<void>,
   look: () => number = processors(),
   interval: number = LOOK_MS,
 ): Promise<void> {
-  const waiting = items[Symbol.asyncIterator]();
+  const waiting = items[Symbol.iterator]();
   const { promise: ended, resolve, reject } = Promise.withResolvers<void>();
   const taken = new Set<number>();
   let wanted = least;
   const work = async (place: number) => {
     taken.add(place);
     while (taken.size <= wanted) {
-      const next = await waiting.next();
+      const next = waiting.next();
       if (next.done) break;
       await run(next.value, place);
     }

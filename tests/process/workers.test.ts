@@ -5,10 +5,6 @@ import { signal, until } from "../support/wait.ts";
 
 const ITEMS = [1, 2, 3, 4, 5, 6];
 
-async function* each() {
-  yield* ITEMS;
-}
-
 /** Items that end when they are told to. */
 function start(jobs: { least: number; most: number }, look: () => number) {
   const begun: number[] = [];
@@ -16,7 +12,7 @@ function start(jobs: { least: number; most: number }, look: () => number) {
   const ends = new Map<number, () => void>();
   let looks = 0;
   const done = runEach(
-    each(),
+    ITEMS,
     jobs,
     async (item, place) => {
       begun.push(item);
@@ -72,7 +68,7 @@ test("processors with time left have more, up to the most, and fewer again later
 });
 
 test("what cannot be run ends it", async () => {
-  const ran = runEach(each(), { least: 2, most: 4 }, (item) => {
+  const ran = runEach(ITEMS, { least: 2, most: 4 }, (item) => {
     return item === 2 ? Promise.reject(new Error("no")) : Promise.resolve();
   }, () => 0);
   await assert.rejects(ran, /^Error: no$/);

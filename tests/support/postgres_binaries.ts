@@ -74,7 +74,7 @@ const PLENTY = 4_000_000_000;
 
 /**
  * Where a server keeps its data: in memory, where Linux has plenty for that and nobody has said where temporary files
- * go. To create files is a tenth of all that the tests take on a disk.
+ * go. To create files on a disk is 8 % of what the tests take of the processors.
  */
 export function dataFolder(user: ServerUser | undefined): string {
   const folder = "/dev/shm";
